@@ -1,0 +1,122 @@
+"""A document page with its truth: what every reader yields and every transform starts from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+
+from PIL import Image
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page, not yet decoded.
+
+    Attributes:
+        path: The image file, or the PDF that holds the page.
+        document: What the page belongs to; splits never divide a document.
+        size: Width and height of the frame that `boxes` are given in: the image's pixels, or for
+            a PDF its points (1/72 inch) as displayed, rotation applied.
+        boxes: One (x0, y0, x1, y1) for each table, origin at the top left, in units of `size`.
+        labels: The class name of each box.
+        number: The page's index in its PDF, from 0; None for an image file.
+    """
+
+    path: Path
+    document: str
+    size: tuple[float, float]
+    boxes: tuple[Box, ...] = ()
+    labels: tuple[str, ...] = ()
+    number: int | None = None
+
+    @property
+    def name(self) -> str:
+        """A short name for messages: the file's, with the page's number (from 1) in a PDF."""
+        return self.path.name if self.number is None else f"{self.path.name}, page {self.number + 1}"
+
+    def open(self, longest_side: int | None = None) -> Image.Image:
+        """Decode the page.
+
+        Args:
+            longest_side: The size, in pixels, that the caller will scale the page to. A PDF is
+                rendered straight to it and a JPEG decoded at the nearest larger eighth; other
+                images come at full size. None gives full size, and 150 dpi for a PDF.
+
+        Returns:
+            The page as RGB, or as grey where the file has no colour.
+
+        Raises:
+            OSError: The file is missing or not an image.
+        """
+        if self.number is not None:
+            return self._render(longest_side)
+        image = Image.open(self.path)
+        if longest_side is not None:
+            scale = longest_side / max(image.size)
+            image.draft(image.mode, (int(image.width * scale), int(image.height * scale)))
+        return image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB")
+
+    def _render(self, longest_side: int | None) -> Image.Image:
+        from pypdfium2 import PdfDocument  # 60 ms that only PDF pages need
+
+        assert self.number is not None
+        document = PdfDocument(self.path)
+        try:
+            scale = 150 / 72 if longest_side is None else longest_side / max(self.size)
+            image: Image.Image = document[self.number].render(scale=scale).to_pil()
+            return image.convert("RGB")
+        finally:
+            document.close()
+
+
+@dataclass
+class Pages:
+    """What a reader found in one data set.
+
+    Attributes:
+        splits: The pages under the names that the data set itself uses: "train", "val", "test",
+            or "all" where it does not divide them.
+        dropped: How many boxes were left out or changed, by reason. Reported once, never silent.
+    """
+
+    splits: dict[str, list[Page]]
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def keep_valid(
+    boxes: Iterable[Box], labels: Iterable[str], size: tuple[float, float], dropped: Counter[str]
+) -> tuple[tuple[Box, ...], tuple[str, ...]]:
+    """Clip boxes to the page and leave out those that no detector can be trained on.
+
+    Args:
+        boxes: xyxy in units of `size`.
+        labels: The class name of each box.
+        size: The page's width and height.
+        dropped: Counts each box under "not finite", "zero area", "outside the page" (left out) or
+            "partly outside the page, clipped" (kept, when more than a pixel is lost).
+
+    Returns:
+        The boxes that remain and their labels.
+    """
+    kept: list[tuple[Box, str]] = []
+    width, height = size
+    for box, label in zip(boxes, labels, strict=True):
+        x0, y0, x1, y1 = box
+        if not all(map(isfinite, box)):
+            dropped["not finite"] += 1
+        elif x1 <= x0 or y1 <= y0:
+            dropped["zero area"] += 1
+        else:
+            clipped = max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
+            if clipped[2] - clipped[0] < 1 or clipped[3] - clipped[1] < 1:
+                dropped["outside the page"] += 1
+                continue
+            if max(abs(a - b) for a, b in zip(box, clipped, strict=True)) > 1:
+                dropped["partly outside the page, clipped"] += 1
+            kept.append((clipped, label))
+    return tuple(box for box, _ in kept), tuple(label for _, label in kept)

@@ -1,0 +1,113 @@
+"""From a path to pages: recognise the format, read it, report what was left out, hold documents back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from tablesense.data import coco, csv_boxes, icdar2013
+from tablesense.data.page import Page, Pages
+from tablesense.errors import UserError
+
+FORMATS: dict[str, Callable[[Path], Pages]] = {
+    "coco": coco.read_coco,
+    "icdar2013": icdar2013.read_icdar2013,
+    "csv": csv_boxes.read_csv_boxes,
+}
+
+
+def read_pages(path: Path, format: str = "auto") -> Pages:
+    """Read a data set from disk.
+
+    Args:
+        path: Its folder, or its annotation file.
+        format: A key of `FORMATS`, or "auto" to recognise it by its files.
+
+    Raises:
+        UserError: The data cannot be used, or not one of its boxes can.
+    """
+    path = Path(path).expanduser()
+    if format != "auto" and format not in FORMATS:
+        names = ["auto", *FORMATS]
+        nearest = get_close_matches(format.lower(), names, n=1, cutoff=0.4)
+        meant = f"; did you mean {nearest[0]}?" if nearest else ""
+        raise UserError(f"unknown format {format!r}: expected one of {', '.join(names)}{meant}")
+    if not path.exists():
+        raise UserError(f"{path} does not exist: expected a folder with pages and their annotations")
+    pages = FORMATS[_recognise(path) if format == "auto" else format](path)
+    found = [page for split in pages.splits.values() for page in split]
+    if not found:
+        raise UserError(f"{path} holds no pages: its annotations name no images")
+    if pages.dropped and not any(page.boxes for page in found):
+        raise UserError(f"not one valid box in {path}: {_counts(pages.dropped)}")
+    return pages
+
+
+def split_by_document(pages: Sequence[Page], fraction: float, seed: int) -> tuple[list[Page], list[Page]]:
+    """Hold whole documents back from training.
+
+    Documents are taken in an order that depends on `seed` and their names alone, each that leaves
+    the share of pages held out within `fraction`, and one more where that comes nearer to it.
+
+    Args:
+        pages: In any order; it does not change the result.
+        fraction: The share of pages to hold out, between 0 and 1.
+        seed: Another one holds other documents out.
+
+    Returns:
+        The pages to train on and those held out, both sorted by path. With two documents or more
+        neither is empty; a single document is not held out.
+    """
+    if not 0 < fraction < 1:
+        raise UserError(f"the fraction of pages to hold out is {fraction}: expected between 0 and 1")
+    sizes = Counter(page.document for page in pages)
+    order = sorted(sizes, key=lambda document: hashlib.sha256(f"{seed}:{document}".encode()).digest())
+    target = fraction * len(pages)
+    held: set[str] = set()
+    total = 0
+    for document in order:
+        if total + sizes[document] <= target:
+            held.add(document)
+            total += sizes[document]
+    rest = [document for document in order if document not in held]
+    if len(rest) > 1:  # the last document is left to train on
+        nearest = min(rest, key=lambda document: abs(total + sizes[document] - target))
+        if not held or total + sizes[nearest] - target < target - total:
+            held.add(nearest)
+    ordered = sorted(pages, key=lambda page: (page.path, page.number or 0))
+    return (
+        [page for page in ordered if page.document not in held],
+        [page for page in ordered if page.document in held],
+    )
+
+
+def report(pages: Pages) -> str | None:
+    """One line of the boxes that were left out or changed, None when all are as annotated."""
+    return f"boxes left out or clipped: {_counts(pages.dropped)}" if pages.dropped.total() else None
+
+
+def _counts(dropped: Counter[str]) -> str:
+    return "; ".join(f"{count} {reason}" for reason, count in dropped.most_common() if count)
+
+
+def _recognise(path: Path) -> str:
+    if path.is_file():
+        by_suffix = {".json": "coco", ".csv": "csv"}
+        if path.suffix.lower() not in by_suffix:
+            raise UserError(f"{path} is not annotations: expected a folder, or a .json or .csv file")
+        return by_suffix[path.suffix.lower()]
+    looks = {"coco": coco.annotation_files(path), "csv": csv_boxes.box_tables(path)}
+    found = [name for name, files in looks.items() if files]
+    if not found and next(path.rglob("*-reg.xml"), None):
+        found = ["icdar2013"]
+    if not found and len(list(path.glob("*.csv"))) == 1:
+        found = ["csv"]  # without the columns of a box: its reader says which are lacking
+    if not found:
+        expected = ", ".join(reader.EXPECTED for reader in (coco, icdar2013, csv_boxes))
+        raise UserError(f"no annotations in {path}: expected one of {expected}; found {coco.contents(path)}")
+    if len(found) > 1:
+        raise UserError(f"{path} looks like {' and '.join(found)}: say which with format")
+    return found[0]

@@ -1,0 +1,121 @@
+"""Document pages set by typst, with tables whose boxes are known to the pixel."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from PIL import Image
+
+from tablesense.data.page import Box
+from tablesense.data.typesetting.composition import compose, draw_language
+from tablesense.data.typesetting.look import Look, families
+from tablesense.data.typesetting.words import LANGUAGES, Writer
+
+LONGEST_SIDE = 640
+SHARE_WITHOUT_TABLES = 0.33
+
+_ATTEMPTS = 60
+_CONTRAST = 20  # levels of 255 by which ink differs from paper
+
+
+def typeset_page(seed: str) -> tuple[Image.Image, list[Box]]:
+    """Set one page.
+
+    Args:
+        seed: Everything on the page follows from it, on machines with the same fonts.
+
+    Returns:
+        The page as RGB, 640 pixels on its longest side, and the ink bounds of each table as
+        xyxy pixels; no table for a third of all seeds.
+    """
+    with_tables = Random(seed).random() >= SHARE_WITHOUT_TABLES
+    for attempt in range(_ATTEMPTS):
+        page = _attempt(Random(f"{seed}#{attempt}"), with_tables)
+        if page is not None:
+            return page
+    raise RuntimeError(f"no page could be set for seed {seed!r} in {_ATTEMPTS} attempts")
+
+
+def _attempt(random: Random, with_tables: bool) -> tuple[Image.Image, list[Box]] | None:
+    """A page, or None where a table did not fit or cannot be told from what surrounds it."""
+    writer = draw_language(Writer(random, LANGUAGES[0]), bool(families("chinese")))
+    look, source = compose(writer, with_tables)
+    pdf, frames = _compile(source)
+    if bool(frames) != with_tables:
+        return None
+    for x0, y0, x1, y1, room in frames:
+        if x1 - x0 > room + 1 or x0 < 2 or x1 > look.width - 2 or y1 > look.height - look.margins[3] * 0.5:
+            return None
+    image = _render(pdf, look, oversample=random.choice((1, 2)))
+    scale = LONGEST_SIDE / max(look.width * look.squeeze, look.height)
+    across = scale * look.squeeze
+    boxes = [
+        _shrink(image, look.paper, (x0 * across, y0 * scale, x1 * across, y1 * scale))
+        for x0, y0, x1, y1, _ in frames
+    ]
+    found = [box for box in boxes if box is not None]
+    return (image, found) if len(found) == len(boxes) else None
+
+
+@cache
+def _workshop() -> tuple[object, TemporaryDirectory[str]]:
+    """The fonts, read once a process, and a folder for the source: typst queries files only."""
+    from typst import Fonts
+
+    return Fonts(), TemporaryDirectory(prefix="tablesense-")
+
+
+def _compile(source: str) -> tuple[bytes, list[tuple[float, float, float, float, float]]]:
+    """The PDF, and for each table of its first page x0, y0, x1, y1 and the width it was given, in points."""
+    from typst import Compiler
+
+    fonts, folder = _workshop()
+    path = Path(folder.name) / "page.typ"
+    path.write_text(source, encoding="utf-8")
+    compiler = Compiler(input=path, font_paths=fonts)  # type: ignore[arg-type]
+    pdf = compiler.compile(format="pdf", pdf_tags=False, timestamp=0)
+    assert isinstance(pdf, bytes)
+    corners = json.loads(compiler.query("<table>", field="value"))
+    frames = []
+    for (page, x0, y0, room), (_, x1, y1, _) in zip(corners[::2], corners[1::2], strict=True):
+        if page == 1:
+            frames.append((x0, y0, x1, y1, room))
+    return pdf, frames
+
+
+def _render(pdf: bytes, look: Look, oversample: int) -> Image.Image:
+    from pypdfium2 import PdfDocument
+
+    scale = LONGEST_SIDE / max(look.width * look.squeeze, look.height)
+    size = round(look.width * look.squeeze * scale), round(look.height * scale)
+    document = PdfDocument(pdf)
+    try:
+        image: Image.Image = document[0].render(scale=scale * oversample).to_pil().convert("RGB")
+    finally:
+        document.close()
+    return image if image.size == size else image.resize(size, Image.Resampling.BOX)
+
+
+def _shrink(image: Image.Image, paper: str, frame: Box) -> Box | None:
+    """The bounds of the ink inside a frame; None where there is little, or where it goes on outside."""
+    # Strokes stand out of the frame by half their width; one pixel more shows what surrounds them.
+    x0, y0 = max(0, int(frame[0] - 2.5)), max(0, int(frame[1] - 2.5))
+    x1, y1 = min(image.width, int(frame[2] + 3.5)), min(image.height, int(frame[3] + 3.5))
+    background = np.array([int(paper[i : i + 2], 16) for i in (0, 2, 4)], dtype=np.int16)
+    ink = (np.abs(np.asarray(image.crop((x0, y0, x1, y1)), dtype=np.int16) - background) > _CONTRAST).any(
+        axis=2
+    )
+    inside = ink[1:-1, 1:-1]
+    rows, columns = np.flatnonzero(inside.any(axis=1)) + 1, np.flatnonzero(inside.any(axis=0)) + 1
+    if len(rows) < 6 or len(columns) < 12:
+        return None
+    top, bottom, left, right = int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])
+    ring = ink[top - 1 : bottom + 2, left - 1 : right + 2]
+    if ring[0].any() or ring[-1].any() or ring[:, 0].any() or ring[:, -1].any():
+        return None
+    return float(x0 + left), float(y0 + top), float(x0 + right + 1), float(y0 + bottom + 1)

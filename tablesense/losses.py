@@ -1,0 +1,255 @@
+"""The losses of the DETR family, computed for all decoder layers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torchvision.ops import box_convert, generalized_box_iou_loss
+
+from tablesense.errors import UserError
+from tablesense.matcher import HungarianMatcher, Target, pad_targets
+
+
+@dataclass
+class LossConfig:
+    """Weights of the losses and costs of the matching.
+
+    Attributes:
+        classification: "softmax" with a no-object class (DETR), "focal" (sigmoid, Deformable DETR) or
+            "varifocal" (arXiv:2008.13367): a sigmoid score that learns the IoU of its box.
+        lambda_cls: Weight of the classification loss.
+        lambda_l1: Weight of the L1 loss of the boxes.
+        lambda_iou: Weight of the generalised IoU loss.
+        cost_cls: Weight of the classification in the matching.
+        cost_l1: Weight of the L1 distance in the matching.
+        cost_iou: Weight of the generalised IoU in the matching.
+        eos_coef: Softmax: weight of the no-object class.
+        focal_alpha: Focal: weight of the positives; of the negatives under varifocal.
+        focal_gamma: Focal and varifocal: exponent that plays down easy negatives.
+        iou_power: Varifocal: the target score of a matched box is IoU ** iou_power. Below 1, scores run
+            higher, so that the fixed threshold of .5 stands nearer to the best one; 0 makes it 1.
+        auxiliary: Apply the losses to every decoder layer, not just to the last.
+        encoder_matches: Two-stage: proposals matched to each table. 1 is the paper's one-to-one matching.
+    """
+
+    classification: Literal["softmax", "focal", "varifocal"] = "varifocal"
+    lambda_cls: float = 1.0
+    lambda_l1: float = 5.0
+    lambda_iou: float = 2.0
+    cost_cls: float = 2.0
+    cost_l1: float = 5.0
+    cost_iou: float = 2.0
+    eos_coef: float = 0.1
+    focal_alpha: float = 0.25
+    focal_gamma: float = 2.0
+    iou_power: float = 1.0
+    auxiliary: bool = True
+    encoder_matches: int = 6
+
+    def __post_init__(self) -> None:
+        """Refuse weights that make no loss.
+
+        Raises:
+            UserError: A weight is negative, or there is nothing to match.
+        """
+        for name, value in vars(self).items():
+            if isinstance(value, (int, float)) and value < 0:
+                raise UserError(f"model.loss.{name}: expected 0 or more, found {value}")
+        if self.encoder_matches < 1:
+            raise UserError(f"model.loss.encoder_matches: expected 1 or more, found {self.encoder_matches}")
+
+
+class DetrCriterion(nn.Module):
+    """DETR's loss (arXiv:2005.12872, section 3.1): match, then score the matched and the unmatched.
+
+    Its interface is that of DETR's own `SetCriterion`; the sums are over dense tensors with a place for
+    every query, so that nothing but the matching leaves the device.
+
+    Args:
+        num_classes: The number of classes, "no object" not counted.
+        config: Kinds and weights of the losses.
+    """
+
+    def __init__(self, num_classes: int, config: LossConfig) -> None:
+        super().__init__()
+        self.num_classes, self.config = num_classes, config
+        self.matcher = HungarianMatcher(
+            config.cost_cls,
+            config.cost_l1,
+            config.cost_iou,
+            focal=config.classification != "softmax",
+            alpha=0.25,
+            gamma=2.0,
+        )
+
+    def forward(self, outputs: dict[str, Any], targets: Sequence[Target]) -> dict[str, Tensor]:
+        """Compute the losses in float32, whatever autocast says.
+
+        Args:
+            outputs: `pred_logits` [batch_size, num_queries, classes], `pred_boxes`
+                [batch_size, num_queries, 4] in cxcywh, and optionally `aux_outputs` (a list of such
+                dicts) and `enc_outputs` (one more).
+            targets: One dict an image: `labels` [T_i] in 0..num_classes-1, `boxes` [T_i, 4].
+
+        Returns:
+            The unweighted `loss_ce`, `loss_bbox`, `loss_giou` of the last layer; the same with `_0`,
+            `_1`, ... for the layers before it and `_enc` for the encoder; `cardinality_error`, the mean
+            distance between the number of tables found and true on a page (not a loss); and `loss`,
+            the weighted total. A batch that no layer can be computed on gives a loss that is not finite.
+
+        Raises:
+            ValueError: A label is outside 0..num_classes-1.
+        """
+        self._check(targets)
+        with torch.autocast(outputs["pred_logits"].device.type, enabled=False):
+            return self._losses(outputs, targets)
+
+    def _check(self, targets: Sequence[Target]) -> None:
+        """Refuse labels that a softmax would take for "no object" and a GPU answer with a device assert."""
+        for target in targets:
+            labels = target["labels"]
+            if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < self.num_classes:
+                raise ValueError(
+                    f"labels must lie in 0..{self.num_classes - 1} for {self.num_classes} classes, "
+                    f"found {sorted(set(labels.tolist()))}"
+                )
+
+    def _losses(self, outputs: dict[str, Any], targets: Sequence[Target]) -> dict[str, Tensor]:
+        layers = [*(outputs.get("aux_outputs") or [] if self.config.auxiliary else []), outputs]
+        logits = torch.stack([layer["pred_logits"] for layer in layers]).float()
+        boxes = torch.stack([layer["pred_boxes"] for layer in layers]).float()
+        labels, truth, valid = pad_targets(targets, logits.device)
+        sizes = [len(target["labels"]) for target in targets]
+        num_boxes = self._num_boxes(sum(sizes), logits.device)
+
+        assigned = self.matcher.one_to_one(self.matcher.cost(logits, boxes, labels, truth), sizes)
+        terms = self._terms(logits, boxes, labels, truth, assigned, num_boxes)
+        names = [f"_{i}" for i in range(len(layers) - 1)] + [""]
+        losses = {f"{key}{name}": values[i] for key, values in terms.items() for i, name in enumerate(names)}
+
+        if outputs.get("enc_outputs") is not None:
+            encoder = outputs["enc_outputs"]
+            logits, boxes = encoder["pred_logits"].float()[None], encoder["pred_boxes"].float()[None]
+            # Proposals compete for tables of any class: the first stage only tells table from page.
+            first, matches = torch.zeros_like(labels), self.config.encoder_matches
+            cost = self.matcher.cost(logits, boxes, first, truth)
+            if matches == 1:
+                assigned = self.matcher.one_to_one(cost, sizes)
+            else:
+                assigned = self.matcher.one_to_many(cost, valid, matches)
+            terms = self._terms(logits, boxes, first, truth, assigned, num_boxes * matches)
+            losses |= {f"{key}_enc": values[0] for key, values in terms.items()}
+
+        weights = {
+            "loss_ce": self.config.lambda_cls,
+            "loss_bbox": self.config.lambda_l1,
+            "loss_giou": self.config.lambda_iou,
+        }
+        total = torch.stack([weights["_".join(name.split("_")[:2])] * value for name, value in losses.items()])
+        losses["loss"] = total.sum()
+        losses["cardinality_error"] = self._cardinality_error(outputs["pred_logits"].float(), sizes)
+        return losses
+
+    @staticmethod
+    def _num_boxes(number: int, device: torch.device) -> Tensor | float:
+        """Tables in the batch, averaged over the processes so that each table weighs the same; at least 1."""
+        if not (dist.is_available() and dist.is_initialized()):
+            return float(max(number, 1))
+        total = torch.as_tensor(float(number), device=device)
+        dist.all_reduce(total)
+        return (total / dist.get_world_size()).clamp(min=1)
+
+    def _terms(
+        self,
+        logits: Tensor,
+        boxes: Tensor,
+        labels: Tensor,
+        truth: Tensor,
+        assigned: Tensor,
+        num_boxes: Tensor | float,
+    ) -> dict[str, Tensor]:
+        """The three losses of each layer.
+
+        Args:
+            logits: [layers, batch_size, queries, classes].
+            boxes: [layers, batch_size, queries, 4].
+            labels: [batch_size, T].
+            truth: [batch_size, T, 4].
+            assigned: The table of each query or -1, [layers, batch_size, queries].
+            num_boxes: What the sums are divided by.
+
+        Returns:
+            Three tensors of [layers].
+        """
+        matched = assigned >= 0
+        table = assigned.clamp(min=0)
+        layers, batch_size, queries = assigned.shape
+        goal = truth[None].expand(layers, -1, -1, -1).gather(2, table[..., None].expand(-1, -1, -1, 4))
+        label = labels[None].expand(layers, -1, -1).gather(2, table)
+        # Unmatched boxes are compared with themselves: their loss and gradient are 0, also where a box is
+        # not finite, which a multiplication by 0 would not ensure.
+        own = torch.where(matched[..., None], boxes, goal)
+        l1 = (own - goal).abs().sum(-1)
+        giou = generalized_box_iou_loss(_corners(own), _corners(goal))
+        zero = l1.new_zeros(())
+        return {
+            "loss_ce": self._classification(logits, own, goal, label, matched, num_boxes),
+            "loss_bbox": torch.where(matched, l1, zero).sum((1, 2)) / num_boxes,
+            "loss_giou": torch.where(matched, giou, zero).sum((1, 2)) / num_boxes,
+        }
+
+    def _classification(
+        self,
+        logits: Tensor,
+        boxes: Tensor,
+        goal: Tensor,
+        label: Tensor,
+        matched: Tensor,
+        num_boxes: Tensor | float,
+    ) -> Tensor:
+        config = self.config
+        if config.classification == "softmax":
+            label = label.masked_fill(~matched, self.num_classes)
+            weight = torch.where(matched, 1.0, config.eos_coef)
+            loss = nn.functional.cross_entropy(logits.flatten(0, -2), label.flatten(), reduction="none")
+            return (loss.view_as(weight) * weight).sum((1, 2)) / weight.sum((1, 2))
+        onehot = nn.functional.one_hot(label, logits.shape[-1]) * matched[..., None]
+        score = logits.sigmoid()
+        if config.classification == "focal":
+            loss = nn.functional.binary_cross_entropy_with_logits(logits, onehot.float(), reduction="none")
+            miss = torch.where(onehot.bool(), 1 - score, score) ** config.focal_gamma
+            weight = miss * torch.where(onehot.bool(), config.focal_alpha, 1 - config.focal_alpha)
+        else:
+            with torch.no_grad():
+                quality = paired_iou(boxes, goal).clamp(0, 1) ** config.iou_power
+                target = onehot * quality[..., None]
+                weight = (1 - config.focal_alpha) * score**config.focal_gamma * (1 - onehot) + target
+            loss = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        return (loss * weight).sum((1, 2, 3)) / num_boxes
+
+    @torch.no_grad()
+    def _cardinality_error(self, logits: Tensor, sizes: Sequence[int]) -> Tensor:
+        if self.config.classification == "softmax":
+            found = logits.argmax(-1) != logits.shape[-1] - 1
+        else:
+            found = logits.amax(-1) > 0
+        truth = torch.tensor(sizes, device=logits.device, dtype=torch.float)
+        return (found.sum(1) - truth).abs().mean()
+
+
+def _corners(boxes: Tensor) -> Tensor:
+    return box_convert(boxes, "cxcywh", "xyxy")
+
+
+def paired_iou(boxes: Tensor, goal: Tensor) -> Tensor:
+    """IoU of boxes with their partners: two tensors [..., 4] in cxcywh give [...] in [0, 1]."""
+    first, second = _corners(boxes), _corners(goal)
+    overlap = torch.min(first[..., 2:], second[..., 2:]) - torch.max(first[..., :2], second[..., :2])
+    intersection = overlap.clamp(min=0).prod(-1)
+    union = boxes[..., 2:].prod(-1) + goal[..., 2:].prod(-1) - intersection
+    return intersection / union.clamp(min=1e-7)

@@ -1,0 +1,270 @@
+"""`TableDETRModule`: a DETR detector of tables as a LightningModule."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import torch
+from lightning import Callback, LightningModule
+from timm import get_pretrained_cfg
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+from torchvision.ops import box_convert
+
+from tablesense.detr import DetrConfig, build_detr
+from tablesense.errors import UserError
+from tablesense.losses import DetrCriterion, LossConfig
+from tablesense.metrics import CocoMAP, CTDaRWeightedF1, DetectionF1
+from tablesense.training import TrainingConfig, moving_average, parameter_groups, schedule
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 5
+"""Batches in a row whose loss may be not finite before training stops."""
+
+
+Options = TypeVar("Options", DetrConfig, LossConfig, TrainingConfig)
+
+
+class TableDETRModule(LightningModule):
+    """A DETR-family detector of tables with its losses, metrics, optimiser and schedule.
+
+    `TableDETRModule()` is the small Deformable DETR of `configs/detr.yaml`; nothing is downloaded. A
+    checkpoint of it needs nothing else to be loaded: the shape of the network, the class names, the
+    size of the pages and the threshold are in it.
+
+    Args:
+        detr: The network.
+        loss: The weights of the losses.
+        training: How it is trained.
+        class_names: What it finds, in the order of the labels.
+        image_size: The longest side of the pages that it is given, in pixels.
+        score_threshold: The lowest score that counts as a find, fixed for a run so that F1 can be
+            compared between runs.
+    """
+
+    def __init__(
+        self,
+        detr: DetrConfig | None = None,
+        loss: LossConfig | None = None,
+        training: TrainingConfig | None = None,
+        class_names: Sequence[str] = ("table",),
+        image_size: int = 384,
+        score_threshold: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.config = _options(detr, DetrConfig)
+        self.loss_config = _options(loss, LossConfig)
+        self.training_config = _options(training, TrainingConfig)
+        self.class_names, self.image_size = tuple(class_names), image_size
+        self.score_threshold = score_threshold
+        if (self.loss_config.classification == "softmax") != (self.config.arch == "detr"):
+            expected = "softmax" if self.config.arch == "detr" else "focal or varifocal"
+            raise UserError(
+                f"model.loss.classification: expected {expected} for model.detr.arch={self.config.arch}, "
+                f"found {self.loss_config.classification}"
+            )
+        # Plain types, so that a checkpoint can be read without running code from it.
+        self.save_hyperparameters(
+            {
+                "detr": asdict(self.config),
+                "loss": asdict(self.loss_config),
+                "training": asdict(self.training_config),
+                "class_names": list(self.class_names),
+                "image_size": image_size,
+                "score_threshold": score_threshold,
+            },
+            logger=False,
+        )
+        self.detr = build_detr(self.config, len(self.class_names))
+        if self.training_config.channels_last:
+            self.detr = self.detr.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.criterion = DetrCriterion(len(self.class_names), self.loss_config)
+        norm = get_pretrained_cfg(self.config.backbone)
+        self.register_buffer("mean", torch.tensor(norm.mean).view(3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(norm.std).view(3, 1, 1) * 255, persistent=False)
+        metrics = MetricCollection(
+            [DetectionF1(score_threshold), CTDaRWeightedF1(score_threshold), CocoMAP()], compute_groups=False
+        )
+        self.metrics = nn.ModuleDict(
+            {f"{stage}_metrics": metrics.clone(prefix=f"{stage}/") for stage in ("val", "test")}
+        )
+        self._not_finite = 0
+
+    # -- what the network sees and says ------------------------------------------------------------
+
+    def forward(self, pixel_values: Tensor, pixel_mask: Tensor | None = None) -> dict[str, Any]:
+        """Run the network on pages.
+
+        Args:
+            pixel_values: uint8 [batch_size, 3, height, width], padded at the right and the bottom.
+            pixel_mask: bool [batch_size, height, width], False on padding; None where there is none.
+
+        Returns:
+            DETR's outputs; see `tablesense.detr.Detr`.
+        """
+        if pixel_mask is None:
+            pixel_mask = torch.ones_like(pixel_values[:, 0], dtype=torch.bool)
+        # Normalise, then pad: padding is the mean colour to the network, whatever the page's.
+        pixels = (pixel_values - self.mean) / self.std * pixel_mask[:, None]
+        if self.training_config.channels_last:
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        outputs: dict[str, Any] = self.detr(pixels, pixel_mask)
+        return outputs
+
+    def postprocess(self, outputs: dict[str, Any], sizes: Tensor) -> list[dict[str, Tensor]]:
+        """Turn outputs into scored boxes.
+
+        Args:
+            outputs: What `forward` returned.
+            sizes: Width and height of each page in the units wanted, [batch_size, 2].
+
+        Returns:
+            One dict a page, torchmetrics' detection format: `boxes` [num_queries, 4] xyxy, `scores` and
+            `labels` [num_queries], best first.
+        """
+        logits = outputs["pred_logits"].float()
+        if self.config.arch == "detr":
+            scores, labels = logits.softmax(-1)[..., :-1].max(-1)
+        else:
+            scores, labels = logits.sigmoid().max(-1)
+        boxes = box_convert(outputs["pred_boxes"].float(), "cxcywh", "xyxy").clamp(0, 1)
+        boxes = boxes * sizes.to(boxes).repeat(1, 2)[:, None]
+        scores, order = scores.sort(dim=-1, descending=True)
+        labels = labels.gather(1, order)
+        boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
+        return [
+            {"boxes": b, "scores": s, "labels": c} for b, s, c in zip(boxes, scores, labels, strict=True)
+        ]
+
+    # -- steps -------------------------------------------------------------------------------------
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
+        """Compute the loss of one batch; a batch whose loss is not finite is named and skipped."""
+        losses = self.criterion(self(batch["pixel_values"], batch["pixel_mask"]), batch["targets"])
+        loss: Tensor = losses.pop("loss")
+        if not loss.isfinite():
+            return self._skip(batch)
+        self._not_finite = 0
+        size = len(batch["names"])
+        self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=size)
+        self.log_dict(_named("train", losses), on_step=False, on_epoch=True, batch_size=size)
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log("train/lr", rate, on_step=True, on_epoch=False, batch_size=size)
+        return loss
+
+    def _skip(self, batch: dict[str, Any]) -> Tensor | None:
+        self._not_finite += 1
+        pages = ", ".join(batch["names"])
+        log.warning("the loss is not finite: batch skipped (%s)", pages)
+        if self._not_finite >= PATIENCE:
+            raise UserError(
+                f"the loss was not finite in {PATIENCE} batches in a row, the last with {pages}: "
+                "lower training.lr, or set trainer.precision=32-true"
+            )
+        if self.trainer.world_size > 1:
+            # Every process must take part in the step: a loss of 0 that reaches every parameter.
+            return torch.stack([p.sum() * 0 for p in self.parameters() if p.requires_grad]).sum()
+        return None
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Score one batch."""
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Score one batch."""
+        self._evaluate(batch, "test")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics of the epoch."""
+        self._log_metrics("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics of the test."""
+        self._log_metrics("test")
+
+    def _evaluate(self, batch: dict[str, Any], stage: str) -> None:
+        outputs = self(batch["pixel_values"], batch["pixel_mask"])
+        losses = self.criterion(outputs, batch["targets"])
+        sizes = torch.stack([target["size"] for target in batch["targets"]])
+        truth = [
+            {
+                "boxes": box_convert(target["boxes"], "cxcywh", "xyxy") * target["size"].repeat(2),
+                "labels": target["labels"],
+            }
+            for target in batch["targets"]
+        ]
+        self.metrics[f"{stage}_metrics"].update(self.postprocess(outputs, sizes), truth)
+        if not self.trainer.sanity_checking:
+            self.log_dict(_named(stage, losses), on_epoch=True, batch_size=len(truth), sync_dist=True)
+
+    def _log_metrics(self, stage: str) -> None:
+        metrics = self.metrics[f"{stage}_metrics"]
+        if not self.trainer.sanity_checking:
+            values = {name: value.float() for name, value in metrics.compute().items()}
+            self.log_dict(values, prog_bar=False)
+        metrics.reset()
+
+    # -- optimisation ------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Refuse data that the network was not built for, and pass the accumulation to the trainer."""
+        data = getattr(self.trainer, "datamodule", None)
+        names = getattr(data, "class_names", self.class_names)
+        if tuple(names) != self.class_names:
+            raise UserError(
+                f"the data's classes are {', '.join(names)}, the network's {', '.join(self.class_names)}: "
+                "give data.class_names, or TableDETRModule(class_names=...)"
+            )
+        size = getattr(data, "image_size", self.image_size)
+        if size != self.image_size:
+            raise UserError(
+                f"data.image_size is {size}, but the network was made for {self.image_size}: give both the same"
+            )
+        steps = self.training_config.gradient_accumulation_steps
+        if stage == "fit" and self.trainer.accumulate_grad_batches != steps:
+            if self.trainer.accumulate_grad_batches != 1:
+                raise UserError(
+                    f"training.gradient_accumulation_steps is {steps} and trainer.accumulate_grad_batches "
+                    f"{self.trainer.accumulate_grad_batches}: give the first alone"
+                )
+            self.trainer.accumulate_grad_batches = steps
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Average the weights, where `training.ema_decay` asks for it."""
+        decay = self.training_config.ema_decay
+        return [] if decay is None else [moving_average(decay)]
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a warm-up for each step."""
+        optimizer = torch.optim.AdamW(parameter_groups(self.detr, self.training_config), fused=True)
+        trainer = self.trainer
+        total = float(trainer.estimated_stepping_batches)
+        batches = trainer.num_training_batches / self.training_config.gradient_accumulation_steps
+        per_epoch = total / trainer.max_epochs if (trainer.max_epochs or 0) > 0 and trainer.max_steps < 0 else batches
+        factor = schedule(self.training_config, per_epoch, total)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out where the first weights came from: a checkpoint holds all of its own."""
+        detr = checkpoint["hyper_parameters"]["detr"]
+        checkpoint["hyper_parameters"] = {
+            **checkpoint["hyper_parameters"],
+            "detr": {**detr, "backbone_weights": None, "pretrained": None},
+        }
+
+
+def _options(value: Options | Mapping[str, Any] | None, kind: type[Options]) -> Options:
+    """Options as they are given in Python, or as a checkpoint keeps them."""
+    if value is None:
+        return kind()
+    return kind(**value) if isinstance(value, Mapping) else value
+
+
+def _named(stage: str, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Losses under their names in the log: "val/loss_giou", "train/loss_ce_enc"."""
+    return {f"{stage}/{name}": value.detach() for name, value in losses.items()}

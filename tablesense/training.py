@@ -1,0 +1,128 @@
+"""How the network is trained: rates, groups of parameters, schedule, averaging."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import cos, pi
+from typing import Any, Literal
+
+from lightning.pytorch.callbacks import WeightAveraging
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from tablesense.errors import UserError
+
+
+@dataclass
+class TrainingConfig:
+    """How the network is trained.
+
+    Attributes:
+        lr: Peak learning rate of AdamW, for all but the backbone.
+        backbone_lr: Peak learning rate of the backbone; null for three tenths of `lr`.
+        offsets_lr_ratio: Deformable: rate of the sampling offsets and reference points, as a share of
+            `lr`; the paper takes .1.
+        weight_decay: AdamW's; never applied to norms and biases.
+        warmup_epochs: Epochs in which the rates rise from 0, step by step; fractions are fine.
+        schedule: After that: "cosine" down to `final_lr_ratio`, or "step": a tenth from `drop_epoch` on.
+        final_lr_ratio: Where the cosine ends, as a share of the peak.
+        drop_epoch: Where "step" drops.
+        gradient_accumulation_steps: Batches for each optimiser step.
+        ema_decay: Evaluate and save an exponential moving average of the weights; null for none.
+        channels_last: Keep feature maps with channels innermost, which convolutions are faster with on
+            CPUs, and in half precision on GPUs.
+    """
+
+    lr: float = 5e-4
+    backbone_lr: float | None = None
+    offsets_lr_ratio: float = 1.0
+    weight_decay: float = 1e-4
+    warmup_epochs: float = 1.0
+    schedule: Literal["cosine", "step"] = "cosine"
+    final_lr_ratio: float = 0.02
+    drop_epoch: int = 40
+    gradient_accumulation_steps: int = 1
+    ema_decay: float | None = None
+    channels_last: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot train.
+
+        Raises:
+            UserError: A value is out of its range.
+        """
+        for name, lowest in ("gradient_accumulation_steps", 1), ("weight_decay", 0), ("warmup_epochs", 0):
+            if getattr(self, name) < lowest:
+                raise UserError(f"training.{name}: expected {lowest} or more, found {getattr(self, name)}")
+        if self.lr <= 0:
+            raise UserError(f"training.lr: expected more than 0, found {self.lr}")
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise UserError(f"training.ema_decay: expected null or between 0 and 1, found {self.ema_decay}")
+
+
+def parameter_groups(detr: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
+    """Divide what is trained into groups with a rate and a decay each.
+
+    The backbone and the sampling offsets have rates of their own; norms and biases never decay.
+
+    Returns:
+        AdamW's groups, each with a `name`; only those that have parameters.
+    """
+    backbone_lr = 0.3 * config.lr if config.backbone_lr is None else config.backbone_lr
+    rates = {"transformer": config.lr, "backbone": backbone_lr, "offsets": config.lr * config.offsets_lr_ratio}
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    for name, parameter in detr.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        part = "transformer"
+        if ".backbone." in name:
+            part = "backbone"
+        elif "sampling_offsets" in name or "reference_points" in name:
+            part = "offsets"
+        groups.setdefault((part, parameter.ndim > 1), []).append(parameter)
+    return [
+        {
+            "name": part if decays else f"{part} norms and biases",
+            "params": parameters,
+            "lr": rates[part],
+            "weight_decay": config.weight_decay if decays else 0.0,
+        }
+        for (part, decays), parameters in groups.items()
+    ]
+
+
+def schedule(config: TrainingConfig, steps_per_epoch: float, total_steps: float) -> Callable[[int], float]:
+    """The factor on every learning rate at an optimiser step, counted from 0.
+
+    Args:
+        config: Warm-up and shape.
+        steps_per_epoch: Optimiser steps in an epoch.
+        total_steps: Optimiser steps of the whole run; infinite when it has no end, and the cosine then
+            stays at its peak.
+    """
+    warmup = config.warmup_epochs * steps_per_epoch
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        if config.schedule == "step":
+            return 0.1 if step >= config.drop_epoch * steps_per_epoch else 1.0
+        progress = min(1.0, (step - warmup) / max(1.0, total_steps - warmup))
+        return config.final_lr_ratio + (1 - config.final_lr_ratio) * (1 + cos(pi * progress)) / 2
+
+    return factor
+
+
+def moving_average(decay: float) -> WeightAveraging:
+    """Lightning's weight averaging with a decay that starts low.
+
+    At a constant .998 the random weights that training starts from would still be most of the average
+    after the first epochs; (1 + n) / (10 + n) is below any decay at first and reaches it in time.
+    """
+
+    def update(average: list[Tensor], current: list[Tensor], number: Tensor | int) -> None:
+        n = int(number)
+        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(average, current, number)
+
+    return WeightAveraging(use_buffers=False, multi_avg_fn=update)

@@ -1,0 +1,253 @@
+"""COCO: layouts, names of splits and documents, boxes, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tablesense.data.coco import contents, read_coco
+from tablesense.errors import UserError
+
+Write = Callable[..., None]
+
+
+def write_coco(path: Path, names: list[str], **changes: Any) -> None:
+    """One box (10, 20, 40, 50) on each image, in a category of id 7."""
+    content = {
+        "images": [{"id": i, "file_name": name, "width": 100, "height": 80} for i, name in enumerate(names)],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": 7, "bbox": [10, 20, 30, 30]} for i in range(len(names))
+        ],
+        "categories": [{"id": 7, "name": "table"}],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content | changes))
+
+
+@pytest.mark.parametrize(
+    ("annotations", "image", "split"),
+    [
+        ("annotations.json", "a.png", "all"),
+        ("annotations.json", "images/a.png", "all"),
+        ("train.json", "train/a.png", "train"),
+        ("val.json", "images/val/a.png", "val"),
+        ("test.json", "images/a.png", "test"),
+        ("annotations/instances_train2017.json", "train2017/a.png", "train"),
+        ("annotations/instances_val2017.json", "images/val2017/a.png", "val"),
+        ("annotations/tablebank_latex_test.json", "images/a.png", "test"),
+        ("COCO/train.json", "PNG/a.png", "train"),
+        ("train/annotations.json", "train/images/a.png", "train"),
+        ("test/annotations.json", "images/test/a.png", "test"),
+        ("valid/_annotations.coco.json", "valid/a.png", "val"),
+        ("tables.json", "images/a.png", "all"),
+        ("latest.json", "a.png", "all"),
+    ],
+)
+def test_layouts(tmp_path: Path, write_images: Write, annotations: str, image: str, split: str) -> None:
+    root = tmp_path / "data"
+    write_coco(root / annotations, ["a.png"])
+    write_images(f"data/{image}")
+    for path in (root, root / annotations):
+        pages = read_coco(path)
+        assert {name: [page.path for page in of] for name, of in pages.splits.items()} == {
+            split: [root / image]
+        }
+
+
+def test_file_name_may_lead_through_folders(tmp_path: Path, write_images: Write) -> None:
+    write_coco(tmp_path / "annotations" / "val.json", ["scans/b/1.png"])
+    write_images("scans/b/1.png")
+    assert read_coco(tmp_path).splits["val"][0].path == tmp_path / "scans/b/1.png"
+
+
+def test_the_folder_of_the_split_wins_over_another_file_of_that_name(
+    tmp_path: Path, write_images: Write
+) -> None:
+    for split in ("train", "val"):
+        write_coco(tmp_path / f"{split}.json", ["1.png"])
+        write_images(f"{split}/1.png", "images/1.png")
+    splits = read_coco(tmp_path).splits
+    assert list(splits) == ["train", "val"]
+    assert [splits[split][0].path for split in splits] == [tmp_path / "train/1.png", tmp_path / "val/1.png"]
+
+
+def test_files_of_one_split_are_read_together_and_notes_are_left_alone(
+    tmp_path: Path, write_images: Write
+) -> None:
+    write_coco(tmp_path / "annotations/word_train.json", ["w_1.png"])
+    write_coco(tmp_path / "annotations/latex_train.json", ["l_1.png"])
+    (tmp_path / "info.json").write_text("[]")
+    write_images("images/w_1.png", "images/l_1.png")
+    assert [page.path.name for page in read_coco(tmp_path).splits["train"]] == ["l_1.png", "w_1.png"]
+
+
+def test_instances_win_over_the_captions_beside_them(tmp_path: Path, write_images: Write) -> None:
+    write_coco(tmp_path / "annotations/instances_val2017.json", ["1.png"])
+    (tmp_path / "annotations/captions_val2017.json").write_text("{}")
+    write_images("val2017/1.png")
+    assert len(read_coco(tmp_path).splits["val"]) == 1
+
+
+def test_an_image_in_two_files_of_a_split_is_refused(tmp_path: Path, write_images: Write) -> None:
+    write_coco(tmp_path / "train.json", ["1.png"])
+    write_coco(tmp_path / "train_small.json", ["1.png"])
+    write_images("images/1.png")
+    with pytest.raises(UserError, match=r"1\.png is named 2 times in train\.json and train_small\.json"):
+        read_coco(tmp_path)
+
+
+def test_boxes_labels_and_what_is_dropped(tmp_path: Path, write_images: Write) -> None:
+    boxes: list[tuple[str | int, list[float], int]] = [
+        (0, [10, 20, 30, 40.5], 0),  # whole
+        ("x", [90, 70, 30, 30], 0),  # clipped at the page's edge
+        (0, [5, 5, 0, 10], 0),  # no area
+        (0, [200, 5, 10, 10], 0),  # outside
+        (0, [0, 0, 100, 80], 1),  # crowd
+        (0, [float("nan"), 0, 5, 5], 0),
+    ]
+    write_coco(
+        tmp_path / "annotations.json",
+        ["a.png", "empty.png"],
+        annotations=[
+            {"id": i, "image_id": 0, "category_id": category, "bbox": box, "iscrowd": crowd}
+            for i, (category, box, crowd) in enumerate(boxes)
+        ],
+        categories=[{"id": 0, "name": "table"}, {"id": "x", "name": "figure"}],
+    )
+    write_images("a.png", "empty.png")
+    pages = read_coco(tmp_path)
+    page, empty = pages.splits["all"]
+    assert page.boxes == ((10, 20, 40, 60.5), (90, 70, 100, 80))
+    assert page.labels == ("table", "figure")
+    assert (empty.boxes, empty.labels, empty.size) == ((), (), (100, 80))
+    assert pages.dropped == {
+        "crowd": 1,
+        "zero area": 1,
+        "outside the page": 1,
+        "not finite": 1,
+        "partly outside the page, clipped": 1,
+    }
+
+
+def test_size_comes_from_the_image_where_the_json_has_none(tmp_path: Path, write_images: Write) -> None:
+    write_coco(tmp_path / "annotations.json", ["a.png"], images=[{"id": 0, "file_name": "a.png"}])
+    write_images("a.png", size=(123, 77))
+    assert read_coco(tmp_path).splits["all"][0].size == (123, 77)
+
+
+@pytest.mark.parametrize(
+    ("names", "documents"),
+    [
+        (["PMC1_00004", "PMC1_00005", "PMC2_00000"], ["PMC1", "PMC1", "PMC2"]),
+        (["a-1", "b-22"], ["a", "b"]),
+        (["a_page5", "a-Page6", "a_page_7", "b"], ["a", "a", "a", "b"]),
+        (["0147_090", "0147_125", "12"], ["0147", "0147", "12"]),
+        (["homepage12", "_7", "1401.0001_2"], ["homepage12", "_7", "1401.0001"]),
+        (["img_001", "img_002"], ["img_001", "img_002"]),
+        (["img_001"], ["img"]),
+    ],
+)
+def test_documents(tmp_path: Path, write_images: Write, names: list[str], documents: list[str]) -> None:
+    files = [f"{name}.png" for name in names]
+    write_coco(tmp_path / "annotations.json", files)
+    write_images(*files)
+    assert [page.document for page in read_coco(tmp_path).splits["all"]] == documents
+
+
+def test_an_image_says_which_document_it_is_of(tmp_path: Path, write_images: Write) -> None:
+    images = [
+        {"id": 0, "file_name": "a_1.png", "document": "report"},
+        {"id": 1, "file_name": "a_2.png", "doc_name": "report.pdf"},
+        {"id": 2, "file_name": "a_3.png"},
+        {"id": 3, "file_name": "b_3.png"},
+    ]
+    write_coco(tmp_path / "annotations.json", [], images=images)
+    write_images(*(str(image["file_name"]) for image in images))
+    documents = [page.document for page in read_coco(tmp_path).splits["all"]]
+    assert documents == ["report", "report.pdf", "a", "b"]
+
+
+def test_missing_images_are_counted_and_the_first_named(tmp_path: Path, write_images: Write) -> None:
+    write_coco(tmp_path / "train.json", ["a.png", "b.png", "c.png"])
+    write_images("images/b.png")
+    expected = (
+        f"2 of 3 images named in {tmp_path / 'train.json'} are missing; "
+        f"the first is {tmp_path / 'images' / 'a.png'}"
+    )
+    with pytest.raises(UserError, match=f"^{re.escape(expected)}$"):
+        read_coco(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"annotations": [{"id": 3, "image_id": 0, "category_id": 1, "bbox": [0, 0, 9, 9]}]},
+            "annotation 3 has category_id 1, expected one of its categories: 7",
+        ),
+        (
+            {"annotations": [{"id": 3, "image_id": 5, "category_id": 7, "bbox": [0, 0, 9, 9]}]},
+            "annotation 3 has image_id 5, which is not the id of one of its images",
+        ),
+        (
+            {"annotations": [{"id": 3, "image_id": 0, "category_id": 7, "bbox": [0, 0, 9]}]},
+            "annotation 3: expected a bbox of four numbers, [x, y, width, height]; found [0, 0, 9]",
+        ),
+        ({"annotations": [{"id": 3, "image_id": 0, "category_id": 7}]}, "has no 'bbox'"),
+        ({"annotations": {}}, "is not COCO: expected annotations as a list of objects"),
+        ({"images": [{"id": 0}]}, "is not COCO: an image, annotation or category has no 'file_name'"),
+        (
+            {"images": [{"id": 0, "file_name": "a.png", "width": "wide", "height": 1}]},
+            "image a.png: width and height are 'wide' and 1",
+        ),
+        ({"images": [{"id": 0, "file_name": "a.png"}] * 2}, "1 images have the id of another"),
+    ],
+)
+def test_faulty_content_is_refused_in_one_line(
+    tmp_path: Path, write_images: Write, changes: dict[str, Any], message: str
+) -> None:
+    write_coco(tmp_path / "train.json", ["a.png"], **changes)
+    write_images("a.png")
+    with pytest.raises(UserError, match=re.escape(message)) as raised:
+        read_coco(tmp_path)
+    assert str(tmp_path / "train.json") in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"images": [', "is not JSON: "),
+        (
+            "[1, 2]",
+            "is not COCO: expected an object with lists images, annotations, categories; found a list",
+        ),
+        (
+            '{"shapes": [], "version": 1}',
+            "expected images as a list of objects; its keys are shapes, version",
+        ),
+    ],
+)
+def test_what_is_not_coco_is_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "annotations.json").write_text(text)
+    with pytest.raises(UserError, match=re.escape(message)):
+        read_coco(tmp_path)
+
+
+def test_a_broken_image_is_refused_when_its_size_is_needed(tmp_path: Path) -> None:
+    write_coco(tmp_path / "annotations.json", [], images=[{"id": 0, "file_name": "a.png"}])
+    (tmp_path / "a.png").write_text("no image")
+    with pytest.raises(UserError, match=r"a\.png cannot be read as an image"):
+        read_coco(tmp_path)
+
+
+def test_contents_counts_by_kind(tmp_path: Path, write_images: Write) -> None:
+    assert contents(tmp_path) == "nothing"
+    write_images("a.png", "b.PNG", "one/c.png")
+    (tmp_path / "README").touch()
+    assert contents(tmp_path) == "2 .png, 1 without a suffix, 1 folder"

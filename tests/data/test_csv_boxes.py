@@ -1,0 +1,153 @@
+"""CSV boxes: rows, pages without tables, documents, the real UNLV file, what is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tablesense.data.csv_boxes import read_csv_boxes
+from tablesense.data.page import Page
+from tablesense.errors import UserError
+
+Write = Callable[..., None]
+
+HEADER = "filename,xmin,ymin,xmax,ymax,class"
+
+
+def write_csv(folder: Path, *rows: str, header: str = HEADER) -> Path:
+    file = folder / "tables.csv"
+    file.write_text("\n".join((header, *rows)) + "\n")
+    return file
+
+
+def test_rows_become_boxes_and_other_images_pages_without_tables(tmp_path: Path, write_images: Write) -> None:
+    file = write_csv(
+        tmp_path,
+        "1_a.png,10,20,30,40,table",
+        "2_b.png,,,,,",
+        "",
+        "1_a.png,50.5,20,130,40,figure",
+        "1_a.png,50,20,50,40,table",
+    )
+    images = tmp_path / "images"
+    write_images("images/1_a.png", "images/2_b.png", "images/1_c.png")
+    (images / "notes.txt").touch()
+    size = (100, 80)
+    for path in (tmp_path, file):
+        pages = read_csv_boxes(path)
+        assert pages.splits == {
+            "all": [
+                Page(
+                    images / "1_a.png",
+                    "1",
+                    size,
+                    ((10, 20, 30, 40), (50.5, 20, 100, 40)),
+                    ("table", "figure"),
+                ),
+                Page(images / "1_c.png", "1", size),
+                Page(images / "2_b.png", "2", size),
+            ]
+        }
+        assert pages.dropped == {"zero area": 1, "partly outside the page, clipped": 1}
+
+
+def test_images_may_lie_beside_the_csv_and_columns_come_in_any_order(
+    tmp_path: Path, write_images: Write
+) -> None:
+    write_csv(tmp_path, "table,x,40,30,20,10,a.png", header="class,note,ymax,xmax,ymin,xmin,filename")
+    write_images("a.png")
+    assert read_csv_boxes(tmp_path).splits["all"] == [
+        Page(tmp_path / "a.png", "a", (100, 80), ((10, 20, 30, 40),), ("table",))
+    ]
+
+
+def test_a_path_in_the_csv_names_the_same_image(tmp_path: Path, write_images: Write) -> None:
+    write_csv(tmp_path, "images/a.png,10,20,30,40,table")
+    write_images("images/a.png")
+    assert len(read_csv_boxes(tmp_path).splits["all"]) == 1
+
+
+def test_a_prefix_that_all_share_is_not_a_document(tmp_path: Path, write_images: Write) -> None:
+    write_csv(tmp_path)
+    write_images("images/img_1.png", "images/img_2.png")
+    assert [page.document for page in read_csv_boxes(tmp_path).splits["all"]] == ["img_1", "img_2"]
+
+
+def test_a_csv_of_something_else_beside_it_is_left_alone(tmp_path: Path, write_images: Write) -> None:
+    write_csv(tmp_path, "a.png,10,20,30,40,table")
+    (tmp_path / "classes.csv").write_text("name,id\ntable,0\n")
+    write_images("images/a.png")
+    assert len(read_csv_boxes(tmp_path).splits["all"]) == 1
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path, write_images: Write) -> None:
+    write_csv(tmp_path, "a.png,10,20,30,40,table", header="\ufeff" + HEADER)
+    write_images("images/a.png")
+    assert len(read_csv_boxes(tmp_path).splits["all"][0].boxes) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["a.png,1,2,3,4,table", "a.png,1,wide,3,4,table"], "line 3: ymin is 'wide': expected a number"),
+        (["a.png,1,2,3,,table"], "line 2: ymax is '': expected a number"),
+        (["a.png,1,2,3"], "line 2: class is empty"),
+        ([",1,2,3,4,table"], "line 2: filename is empty"),
+        (
+            ["b.png,1,2,3,4,table", "a.png,1,2,3,4,table"],
+            "1 of 2 images named in ROOT/tables.csv are missing; the first is ROOT/images/b.png",
+        ),
+    ],
+)
+def test_faulty_rows_are_refused_in_one_line(
+    tmp_path: Path, write_images: Write, rows: list[str], message: str
+) -> None:
+    file = write_csv(tmp_path, *rows)
+    write_images("images/a.png")
+    with pytest.raises(UserError, match=re.escape(message.replace("ROOT", str(tmp_path)))) as raised:
+        read_csv_boxes(tmp_path)
+    assert str(file) in str(raised.value)
+
+
+def test_faulty_folders_are_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"nowhere does not exist: expected a folder with a \.csv of filename"
+    ):
+        read_csv_boxes(tmp_path / "nowhere")
+    with pytest.raises(
+        UserError, match=rf"no annotations in .*: expected a \.csv of {HEADER}; found nothing"
+    ):
+        read_csv_boxes(tmp_path)
+    file = write_csv(tmp_path, header="filename,xmin,ymin,label")
+    with pytest.raises(
+        UserError, match=r"tables\.csv lacks xmax, ymax, class: .*; found filename,xmin,ymin,label"
+    ):
+        read_csv_boxes(tmp_path)
+    file.write_text("")
+    with pytest.raises(UserError, match=r"found an empty file"):
+        read_csv_boxes(tmp_path)
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"tables\.csv cannot be read as CSV"):
+        read_csv_boxes(tmp_path)
+    write_csv(tmp_path)
+    (tmp_path / "more.csv").write_text(HEADER)
+    with pytest.raises(
+        UserError, match=r"2 files of boxes in .* \(more\.csv, tables\.csv\): give the path of one"
+    ):
+        read_csv_boxes(tmp_path)
+
+
+def test_unlv(real_data: Path) -> None:
+    pages = read_csv_boxes(real_data / "unlv")
+    every = pages.splits["all"]
+    assert len(every) == 191
+    assert sum(len(page.boxes) for page in every) == 252
+    assert all(page.boxes for page in every)
+    assert len({page.document for page in every}) == 124
+    assert not pages.dropped
+    first = every[0]
+    assert (first.path.name, first.document, first.size) == ("0147_090.png", "0147", (2560, 3300))
+    assert first.boxes == ((326, 413, 2106, 1616), (760, 1843, 1643, 2393))
