@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import log
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ CLASS_PRIOR = 0.01
 """Score of every query before training, as in the focal loss paper (arXiv:1708.02002, section 4.1)."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class DetrConfig:
     """The network. The defaults are the small Deformable DETR of `configs/detr.yaml`.
 
@@ -54,7 +54,7 @@ class DetrConfig:
     arch: Literal["deformable_detr", "detr"] = "deformable_detr"
     backbone: str = "tf_efficientnet_lite0"
     backbone_weights: str | None = "imagenet"
-    out_indices: list[int] = field(default_factory=lambda: [3, 4])
+    out_indices: tuple[int, ...] = (3, 4)
     frozen_stages: int = 3
     pretrained: str | None = None
     hidden_dim: int = 128
@@ -171,7 +171,7 @@ def build_detr(config: DetrConfig, num_classes: int) -> Detr:
     # it loses the activation that timm fuses into BatchNormAct2d. Ours keeps it.
     weights = config.backbone_weights if config.pretrained is None else network.model.backbone.model.state_dict()
     network.model.backbone.model = build_backbone(
-        config.backbone, tuple(config.out_indices), weights, config.frozen_stages
+        config.backbone, config.out_indices, weights, config.frozen_stages
     )
     if config.pretrained is None and config.arch == "deformable_detr":
         for head in network.class_embed:

@@ -15,7 +15,7 @@ from tablesense.errors import UserError
 from tablesense.matcher import HungarianMatcher, Target, pad_targets
 
 
-@dataclass
+@dataclass(frozen=True)
 class LossConfig:
     """Weights of the losses and costs of the matching.
 

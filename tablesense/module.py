@@ -48,9 +48,9 @@ class TableDETRModule(LightningModule):
 
     def __init__(
         self,
-        detr: DetrConfig | None = None,
-        loss: LossConfig | None = None,
-        training: TrainingConfig | None = None,
+        detr: DetrConfig = DetrConfig(),  # noqa: B008: frozen
+        loss: LossConfig = LossConfig(),  # noqa: B008
+        training: TrainingConfig = TrainingConfig(),  # noqa: B008
         class_names: Sequence[str] = ("table",),
         image_size: int = 384,
         score_threshold: float = 0.5,
@@ -240,7 +240,7 @@ class TableDETRModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a warm-up for each step."""
-        optimizer = torch.optim.AdamW(parameter_groups(self.detr, self.training_config), fused=True)
+        optimizer = torch.optim.AdamW(parameter_groups(self.detr, self.training_config))
         trainer = self.trainer
         total = float(trainer.estimated_stepping_batches)
         batches = trainer.num_training_batches / self.training_config.gradient_accumulation_steps
@@ -258,10 +258,8 @@ class TableDETRModule(LightningModule):
         }
 
 
-def _options(value: Options | Mapping[str, Any] | None, kind: type[Options]) -> Options:
+def _options(value: Options | Mapping[str, Any], kind: type[Options]) -> Options:
     """Options as they are given in Python, or as a checkpoint keeps them."""
-    if value is None:
-        return kind()
     return kind(**value) if isinstance(value, Mapping) else value
 
 

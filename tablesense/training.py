@@ -14,7 +14,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tablesense.errors import UserError
 
 
-@dataclass
+@dataclass(frozen=True)
 class TrainingConfig:
     """How the network is trained.
 

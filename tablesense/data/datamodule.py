@@ -184,7 +184,7 @@ class TableDataModule(LightningDataModule):
         val_fraction: float = 0.1,
         split_seed: int = 0,
         class_names: list[str] | None = None,
-        synthetic: SyntheticConfig | None = None,
+        synthetic: SyntheticConfig = SyntheticConfig(),  # noqa: B008: frozen
         image_size: int = 384,
         augment: Preset = "scan",
         batch_size: int = 8,
@@ -199,7 +199,7 @@ class TableDataModule(LightningDataModule):
         self.path, self.format, self.val_path, self.test_path = path, format, val_path, test_path
         self.val_fraction, self.split_seed = val_fraction, split_seed
         self.wanted_classes = class_names
-        self.synthetic = synthetic or SyntheticConfig()
+        self.synthetic = synthetic
         self.image_size, self.augment = image_size, augment
         self.batch_size, self.num_workers = batch_size, num_workers
 

@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from tablesense.errors import UserError
 if TYPE_CHECKING:
     from PIL import Image
 
-GENERATOR_VERSION = 3
+GENERATOR_VERSION = 5
 """Part of the cache's folder name: raise it with every change that alters a page."""
 
 _ANNOTATIONS = "annotations.json"
@@ -156,7 +155,8 @@ def _complete(folder: Path, pages: int, seed: str) -> bool:
     if any(info.get(key) != value for key, value in expected.items()):
         raise UserError(
             f"{folder}: expected {pages} pages of seed {seed} by generator {GENERATOR_VERSION}, found "
-            f"{info.get('pages')} of seed {info.get('seed')} by {info.get('generator')}: name another folder or delete it"
+            f"{info.get('pages')} of seed {info.get('seed')} by {info.get('generator')}: "
+            "name another folder or delete this one"
         )
     return True
 
@@ -185,41 +185,38 @@ def _set_pages(images: Path, folder: Path, pages: int, seed: str, workers: int) 
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(paths),
-        "OMP_NUM_THREADS": "1",
+        "TMPDIR": str(images.parent),  # removed with the draft, should a worker be killed
         "RAYON_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
     }
     processes = [
         subprocess.Popen([*command, str(k), str(workers)], stdout=subprocess.PIPE, text=True, env=environment)
         for k in range(workers)
     ]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    try:
-        with (
-            Progress(*columns, console=console, transient=True) as progress,
-            ThreadPoolExecutor(workers) as readers,
-        ):
-            task = progress.add_task("pages", total=pages)
+    with (
+        Progress(*columns, console=console, transient=True) as progress,
+        ThreadPoolExecutor(workers) as readers,
+    ):
+        task = progress.add_task("pages", total=pages)
 
-            def follow(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
-                assert process.stdout is not None
-                for line in process.stdout:
-                    progress.advance(task)
-                    yield json.loads(line)
+        def follow(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
+            found = []
+            for line in process.stdout or ():
+                found.append(json.loads(line))
+                progress.advance(task)
+            return found
 
-            found = [
-                page
-                for part in readers.map(lambda process: list(follow(process)), processes)
-                for page in part
-            ]
-        if any(process.wait() for process in processes) or len(found) != pages:
-            raise RuntimeError(
-                f"a worker that sets synthetic pages failed after {len(found)} of {pages} pages"
-            )
-        return found
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+        try:
+            found = [page for part in readers.map(follow, processes) for page in part]
+            failed = any([process.wait() for process in processes])
+        finally:
+            for process in processes:  # before the readers are waited for, who read to the end
+                process.kill()
+                process.wait()
+    if failed or len(found) != pages:
+        raise RuntimeError(f"a worker that sets synthetic pages failed after {len(found)} of {pages} pages")
+    return found
 
 
 def _coco(found: list[dict[str, Any]], seed: str) -> dict[str, Any]:

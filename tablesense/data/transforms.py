@@ -62,7 +62,7 @@ def augment(
     if scan:
         image = degrade_print(image, rng)
     longest_side = int(longest_side * rng.uniform(0.85, 1))
-    image, boxes = fit_with_boxes(image, boxes, longest_side, stretch=rng.uniform(0.85, 1.18))
+    image, boxes = fit_with_boxes(image, boxes, longest_side, stretch=rng.uniform(0.88, 1.14))
     return (degrade_scan(image, rng) if scan else adjust_light(image, rng)), boxes
 
 

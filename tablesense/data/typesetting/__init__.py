@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -48,10 +49,10 @@ def _attempt(random: Random, with_tables: bool) -> tuple[Image.Image, list[Box]]
     pdf, frames = _compile(source)
     if bool(frames) != with_tables:
         return None
-    for x0, y0, x1, y1, room in frames:
+    for x0, _, x1, y1, room in frames:
         if x1 - x0 > room + 1 or x0 < 2 or x1 > look.width - 2 or y1 > look.height - look.margins[3] * 0.5:
             return None
-    image = _render(pdf, look, oversample=random.choice((1, 2)))
+    image = _render(pdf, look, oversample=random.choice((1, 1, 2)))
     scale = LONGEST_SIDE / max(look.width * look.squeeze, look.height)
     across = scale * look.squeeze
     boxes = [
@@ -63,24 +64,24 @@ def _attempt(random: Random, with_tables: bool) -> tuple[Image.Image, list[Box]]
 
 
 @cache
-def _workshop() -> tuple[object, TemporaryDirectory[str]]:
-    """The fonts, read once a process, and a folder for the source: typst queries files only."""
+def _fonts() -> Any:
+    """The fonts, read once a process."""
     from typst import Fonts
 
-    return Fonts(), TemporaryDirectory(prefix="tablesense-")
+    return Fonts()
 
 
 def _compile(source: str) -> tuple[bytes, list[tuple[float, float, float, float, float]]]:
     """The PDF, and for each table of its first page x0, y0, x1, y1 and the width it was given, in points."""
     from typst import Compiler
 
-    fonts, folder = _workshop()
-    path = Path(folder.name) / "page.typ"
-    path.write_text(source, encoding="utf-8")
-    compiler = Compiler(input=path, font_paths=fonts)  # type: ignore[arg-type]
-    pdf = compiler.compile(format="pdf", pdf_tags=False, timestamp=0)
+    with TemporaryDirectory(prefix="tablesense-") as folder:  # typst answers queries about files only
+        path = Path(folder) / "page.typ"
+        path.write_text(source, encoding="utf-8")
+        compiler = Compiler(input=path, font_paths=_fonts())
+        pdf = compiler.compile(format="pdf", pdf_tags=False, timestamp=0)
+        corners = json.loads(compiler.query("<table>", field="value"))
     assert isinstance(pdf, bytes)
-    corners = json.loads(compiler.query("<table>", field="value"))
     frames = []
     for (page, x0, y0, room), (_, x1, y1, _) in zip(corners[::2], corners[1::2], strict=True):
         if page == 1:

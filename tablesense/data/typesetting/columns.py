@@ -18,10 +18,11 @@ class Column:
 
 
 def number_column(w: Writer) -> Column:
-    """Figures of one kind: counts, shares, money, years …"""
+    """Figures of one kind: counts, shares, money, years and so on."""
     digits, places = w.count(1, 6), w.count(1, 4)
     kinds: dict[str, float] = {
-        "integer": 4, "decimal": 4, "percent": 2, "year": 0.6, "share": 1, "money": 0.8, "signed": 0.8, "small": 1.2
+        "integer": 4, "decimal": 4, "percent": 2, "year": 0.6,
+        "share": 1, "money": 0.8, "signed": 0.8, "small": 1.2,
     }  # fmt: skip
     kind = w.pick(kinds)
     align = w.pick({"right": 0.55, "center": 0.35, "left": 0.1})
@@ -54,7 +55,9 @@ def number_column(w: Writer) -> Column:
 
 def code_column(w: Writer) -> Column:
     """Short codes, dates, marks."""
-    say = w.choice((w.code, w.date, w.acronym, lambda: w.choice(("x", "–", "•", "X", "", "o", "+")), w.year))
+    say = w.choice(
+        (w.code, w.date, w.acronym, lambda: w.choice(("x", "\u2013", "•", "X", "", "o", "+")), w.year)
+    )
     return Column(say, 7, w.pick({"left": 0.4, "center": 0.6}))
 
 

@@ -67,7 +67,8 @@ _FIGURES: dict[Part, float] = {
 
 # A table leaves two marks, at its corners; the block keeps it whole and moves it to where it fits.
 _PRELUDE = """
-#let corner(room) = context { let p = here().position(); [#metadata((p.page, p.x.pt(), p.y.pt(), room))<table>] }
+#let corner(room) = context {
+  let p = here().position(); [#metadata((p.page, p.x.pt(), p.y.pt(), room))<table>] }
 #let truth(room, body) = block(breakable: false, {
   place(top + left, corner(room)); body; place(bottom + right, corner(room)) })
 """
@@ -87,7 +88,7 @@ def compose(w: Writer, with_tables: bool) -> tuple[Look, str]:
 def _flow(w: Writer, look: Look, with_tables: bool) -> list[str]:
     """The page's parts in reading order; what does not fit is left for a second page nobody sees."""
     height = look.area[1] * look.columns
-    lone = with_tables and w.chance({"listing": 0.8, "typewriter": 0.45, "slide": 0.3}.get(look.genre, 0.15))
+    lone = with_tables and w.chance({"listing": 0.85, "typewriter": 0.5, "slide": 0.3}.get(look.genre, 0.18))
     plan = _plan(w, look, with_tables, lone)
     # The estimates of heights run a little high, so a full page aims at more than its height.
     extent = height * (1.35 if w.chance(0.7) else w.between(0.3, 1.0))
@@ -96,7 +97,7 @@ def _flow(w: Writer, look: Look, with_tables: bool) -> list[str]:
         top.append(_footnote(w, look))
     parts: list[str] = []
     used = look.size * 4 * len(top)
-    tables_height = look.area[1] * (w.between(0.55, 0.97) if lone else w.choice((0.2, 0.35, 0.55, 0.85)))
+    tables_height = look.area[1] * (w.between(0.55, 0.97) if lone else w.choice((0.2, 0.35, 0.6, 0.85)))
     if plan.count("table") > 1:
         tables_height = min(tables_height, 0.85 * height / plan.count("table"))
     texts = 0 if lone else max(1, w.choice((len(plan) + 1, 2, 1)))
@@ -163,8 +164,13 @@ def _title(w: Writer, look: Look) -> str:
         body = f'block(width: 100%, inset: 8pt, fill: rgb("{fill}"), {body})'
     body = f"align({w.choice(('left', 'center', 'right'))}, block(below: {look.size * 1.2:.1f}pt, {body}))"
     if look.columns > 1 and w.chance(0.7):
-        return f'place(top, float: true, scope: "parent", clearance: {look.size:.1f}pt, block(width: 100%, {body}))'
+        return _across(f"block(width: 100%, {body})", "top", look.size)
     return body
+
+
+def _across(body: str, where: str, clearance: float) -> str:
+    """Something that spans all columns, at the top or the bottom."""
+    return f'place({where}, float: true, scope: "parent", clearance: {clearance:.1f}pt, {body})'
 
 
 def _footnote(w: Writer, look: Look) -> str:
@@ -173,7 +179,8 @@ def _footnote(w: Writer, look: Look) -> str:
     size = max(5, look.size * 0.8)
     return (
         f"place(bottom, float: true, clearance: {look.size:.1f}pt, block(width: 100%, {{ {rule}; "
-        f"set text(size: {size:.1f}pt); set par(leading: {size * 0.1:.1f}pt, spacing: 3pt, first-line-indent: 0pt); {notes} }}))"
+        f"set text(size: {size:.1f}pt); "
+        f"set par(leading: {size * 0.1:.1f}pt, spacing: 3pt, first-line-indent: 0pt); {notes} }}))"
     )
 
 
@@ -201,8 +208,7 @@ def _table(w: Writer, look: Look, height: float, lone: bool) -> str:
         body = _titled(w, look, width, height)
     space = max(4.0, look.spacing + look.size * w.between(0, 1.4))
     if across:
-        place = w.choice(("top", "bottom", "auto"))
-        return f'place({place}, float: true, scope: "parent", clearance: {space:.1f}pt, {body})'
+        return _across(body, w.choice(("top", "bottom", "auto")), space)
     return f"block(above: {space:.1f}pt, below: {space:.1f}pt, width: 100%, breakable: false, {body})"
 
 
@@ -213,9 +219,9 @@ def _titled(w: Writer, look: Look, width: float, height: float) -> str:
         share = max(share, 0.75)
     room = max(width * share, min(width, 90.0))
     align = w.pick({"left": 0.4, "center": 0.55, "right": 0.05})
-    body = f"align({align}, block(width: {room:.1f}pt, align(left, truth({room:.1f}, {kind(w, look, room, height)}))))"
-    if w.chance(0.5):
-        body = body.replace("align(left, truth", f"align({align}, truth", 1)
+    within = align if w.chance(0.5) else "left"  # a table narrower than its room
+    body = f"align({within}, truth({room:.1f}, {kind(w, look, room, height)}))"
+    body = f"align({align}, block(width: {room:.1f}pt, {body}))"
     gap = f"v({max(4.5, look.size * w.between(0.4, 1)):.1f}pt)"
     stack = [body]
     if w.chance(0.68):
@@ -232,10 +238,10 @@ def _caption(w: Writer, look: Look, word: str) -> str:
     number = w.choice(
         (f"{w.count(1, 40)}", f"{w.count(1, 9)}.{w.count(1, 30)}", f"{w.count(1, 9)}-{w.count(1, 9)}")
     )
-    separator = w.choice((": ", ". ", " – ", "   ", ".—"))
+    separator = w.choice((": ", ". ", " \u2013 ", "   ", ".—"))
     label = f"{word} {number}{separator}" if w.chance(0.8) else ""
     text = w.term(2, 9) if w.chance(0.75) else w.sentence()
-    if w.chance(0.1) or look.mono and w.chance(0.25):
+    if w.chance(0.25 if look.mono else 0.1):
         label, text = label.upper(), text.upper()
     line_break = " + linebreak() + " if label and w.chance(0.15) else " + "
     content = f"{quoted(label)}{line_break}{quoted(text)}"
@@ -259,9 +265,10 @@ def _note(w: Writer, look: Look) -> str:
     ]
     style = w.choice(("normal", "italic"))
     size = max(5, look.size * w.between(0.65, 0.95))
+    content = " + linebreak() + ".join(map(quoted, lines))
     return (
         f'align(left, block(width: 100%, {{ set text(size: {size:.1f}pt, style: "{style}"); '
-        f"par(leading: {size * 0.1:.1f}pt, first-line-indent: 0pt, {' + linebreak() + '.join(map(quoted, lines))}) }}))"
+        f"par(leading: {size * 0.1:.1f}pt, first-line-indent: 0pt, {content}) }}))"
     )
 
 
@@ -280,7 +287,7 @@ def _figure(w: Writer, look: Look) -> str:
         body = f"{caption}; {gap}; {body}" if w.chance(0.35) else f"{body}; {gap}; {caption}"
     block = f"block(breakable: false, width: 100%, {{ set block(above: 0pt, below: 0pt); {body} }})"
     if across:
-        return f'place({w.choice(("top", "bottom", "auto"))}, float: true, scope: "parent", clearance: 10pt, {block})'
+        return _across(block, w.choice(("top", "bottom", "auto")), 10)
     space = max(5.0, look.spacing + look.size * 0.5)
     return f"block(above: {space:.1f}pt, below: {space:.1f}pt, {block})"
 

@@ -248,17 +248,9 @@ def diagram(w: Writer, look: Look, width: float, height: float) -> str:
 def photograph(w: Writer, look: Look, width: float, height: float) -> str:
     """Grey or coloured patches of light, as a photograph looks from afar."""
     columns, rows = w.count(6, 22), w.count(6, 18)
-    levels = w.random.choices(range(15, 245), k=columns * rows)
-    soft = [
-        sum(
-            levels[max(0, r - 1) * columns + c : (max(0, r - 1) * columns + c) + 2]
-            + [levels[r * columns + c]]
-        )
-        // 3
-        for r in range(rows)
-        for c in range(columns)
-    ]
-    pixels = ", ".join(map(str, (min(255, level) for level in soft)))
+    levels = w.random.choices(range(15, 245), k=columns * rows + columns + 1)
+    soft = [(levels[k] + levels[k + 1] + levels[k + columns]) // 3 for k in range(columns * rows)]
+    pixels = ", ".join(map(str, soft))
     return (
         f'image(bytes(({pixels})), format: (encoding: "luma8", width: {columns}, height: {rows}), '
         f'width: {width:.1f}pt, height: {height:.1f}pt, fit: "stretch", scaling: "smooth")'

@@ -31,16 +31,16 @@ _PAPERS = {
 _FAMILIES = {
     "serif": (
         "Libertinus Serif", "New Computer Modern", "Libertinus Serif", "DejaVu Serif", "Times New Roman",
-        "Liberation Serif", "Nimbus Roman", "TeX Gyre Termes", "Noto Serif", "Georgia", "Cambria", "FreeSerif",
+        "Liberation Serif", "Nimbus Roman", "TeX Gyre Termes", "Noto Serif", "Georgia", "FreeSerif",
     ),
     "sans": (
         "DejaVu Sans", "Arial", "Liberation Sans", "Helvetica", "Nimbus Sans", "Noto Sans", "Open Sans",
         "Roboto", "Calibri", "Carlito", "Verdana", "Inter", "FreeSans",
     ),
-    "mono": ("DejaVu Sans Mono", "Courier New", "Liberation Mono", "Nimbus Mono PS", "FreeMono", "Noto Sans Mono"),
+    "mono": ("DejaVu Sans Mono", "Courier New", "Liberation Mono", "Nimbus Mono PS", "FreeMono"),
     "chinese": (
-        "Noto Sans CJK SC", "Noto Serif CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei",
-        "PingFang SC", "SimSun", "Microsoft YaHei",
+        "Noto Sans CJK SC", "Noto Serif CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei",
+        "WenQuanYi Micro Hei", "PingFang SC", "SimSun", "Microsoft YaHei",
     ),
 }  # fmt: skip
 

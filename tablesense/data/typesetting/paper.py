@@ -18,18 +18,20 @@ def paper(w: Writer, look: Look) -> str:
     if head != "none" and w.chance(0.35):
         head = f"block(width: 100%, stroke: (bottom: 0.6pt), inset: (bottom: 3pt), {head})"
     foot = w.choice((
-        "none", f"align(center, {number})", f"h(1fr) + {number}", f"{running} + h(1fr) + {number}", f"{number} + h(1fr)",
+        "none", f"align(center, {number})", f"h(1fr) + {number}",
+        f"{running} + h(1fr) + {number}", f"{number} + h(1fr)",
     ))  # fmt: skip
     small = f"set text(size: {size:.1f}pt)"
+    justify, hyphenate = str(look.justified).lower(), str(w.chance(0.7)).lower()
     return (
         f"#set page(width: {look.width}pt, height: {look.height}pt, columns: {look.columns}, "
         f"margin: (left: {left}pt, top: {top}pt, right: {right}pt, bottom: {bottom}pt), "
         f'fill: rgb("{look.paper}"), background: {_background(w, look)}, '
         f"header: {{ {small}; {head} }}, footer: {{ {small}; {foot} }})\n"
         f"#set columns(gutter: {look.gutter}pt)\n"
-        f'#set text(lang: "{w.language.code}", font: ({quoted(look.body)}, "Libertinus Serif"), size: {look.size}pt, '
-        f'top-edge: "ascender", bottom-edge: "descender", hyphenate: {str(w.chance(0.7)).lower()})\n'
-        f"#set par(justify: {str(look.justified).lower()}, leading: {look.leading}pt, spacing: {look.spacing}pt, "
+        f'#set text(lang: "{w.language.code}", font: ({quoted(look.body)}, "Libertinus Serif"), '
+        f'size: {look.size}pt, top-edge: "ascender", bottom-edge: "descender", hyphenate: {hyphenate})\n'
+        f"#set par(justify: {justify}, leading: {look.leading}pt, spacing: {look.spacing}pt, "
         f"first-line-indent: {look.indent}pt)\n"
     )
 
@@ -41,9 +43,8 @@ def _background(w: Writer, look: Look) -> str:
     if look.columns > 1 and w.chance(0.6 if look.genre == "news" else 0.1):
         for k in range(1, look.columns):
             x = left + k * (look.column + look.gutter) - look.gutter / 2
-            shapes.append(
-                f"place(dx: {x:.1f}pt, dy: {top:.1f}pt, line(angle: 90deg, length: {look.area[1]:.1f}pt, stroke: 0.4pt))"
-            )
+            rule = f"line(angle: 90deg, length: {look.area[1]:.1f}pt, stroke: 0.4pt)"
+            shapes.append(f"place(dx: {x:.1f}pt, dy: {top:.1f}pt, {rule})")
     if look.genre in ("typewriter", "listing") and w.chance(0.2):
         stamp = f"text(size: {w.count(9, 17)}pt, {quoted(f'{w.count(1, 999):03}')})"
         shapes.append(f"place(top + right, dx: -{w.count(20, 90)}pt, dy: {w.count(12, 30)}pt, {stamp})")

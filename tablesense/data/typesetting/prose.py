@@ -25,9 +25,11 @@ def heading(w: Writer, look: Look, width: float, height: float) -> str:
     if w.chance(0.2):
         text = text.upper()
     if look.numbered:
-        text = f"{w.count(1, 9)}.{w.choice(('', f'{w.count(1, 9)}', f'{w.count(1, 9)}.{w.count(1, 9)}'))}   {text}"
+        number = ".".join(str(w.count(1, 9)) for _ in range(w.count(1, 3)))
+        text = f"{number}   {text}"
     size = look.size * (1 if look.mono else w.between(1, 1.6 if width > 220 else 1.15))
-    body = f'text(font: {quoted(look.heads)}, size: {size:.1f}pt, weight: "bold", fill: rgb("{look.accent}"), {quoted(text)})'
+    style = f'font: {quoted(look.heads)}, size: {size:.1f}pt, weight: "bold", fill: rgb("{look.accent}")'
+    body = f"text({style}, {quoted(text)})"
     if look.mono:
         body = f"underline({quoted(text)})"
     align = "center" if w.chance(0.15) else "left"
@@ -57,7 +59,7 @@ def bullets(w: Writer, look: Look, width: float, height: float) -> str:
         items.append(text)
     kind = "enum" if w.chance(0.4) else "list"
     form = w.choice(('numbering: "(a)"', 'numbering: "1)"', 'numbering: "1."', 'numbering: "i."'))
-    style = form if kind == "enum" else f"marker: {w.choice(('[•]', '[–]', '[▪]', '[◦]'))}"
+    style = form if kind == "enum" else f"marker: {w.choice(('[•]', '[--]', '[▪]', '[◦]'))}"
     indent, hang = w.between(0, width * 0.08), w.between(4, max(5, width * 0.06))
     justify = str(look.justified and width > 220).lower()
     return (
@@ -84,8 +86,9 @@ def formula(w: Writer, look: Look, width: float, height: float) -> str:
     def term() -> str:
         a, b = w.choice("abcxyzkpqr"), w.choice("nmijtuvw")
         return w.choice((
-            f"{a}_{b}", f"{a}^2", f"({a} + {b})/{w.count(2, 9)}", f"sqrt({a} - {b})", f"sum_({b}=1)^N {a}_{b}",
-            f"integral_0^{b} f({a}) dif {a}", f"alpha {a}", f"e^(-{a} {b})", f"log {b}", f"{w.count(1, 99)} {a}",
+            f"{a}_{b}", f"{a}^2", f"({a} + {b})/{w.count(2, 9)}", f"sqrt({a} - {b})",
+            f"sum_({b}=1)^N {a}_{b}", f"integral_0^{b} f({a}) dif {a}", f"alpha {a}", f"e^(-{a} {b})",
+            f"log {b}", f"{w.count(1, 99)} {a}",
         ))  # fmt: skip
 
     def side() -> str:
@@ -106,11 +109,13 @@ def references(w: Writer, look: Look, width: float, height: float) -> str:
     entries = []
     for k in range(number):
         names = ", ".join(f"{w.name()}, {w.acronym()[0]}." for _ in range(w.count(1, 3)))
-        text = f"{names} ({w.year()}). {w.term(3, 9)}. {w.name()} {w.count(1, 90)}, {w.count(1, 400)}–{w.count(401, 900)}."
+        pages = f"{w.count(1, 400)}-{w.count(401, 900)}"
+        text = f"{names} ({w.year()}). {w.term(3, 9)}. {w.name()} {w.count(1, 90)}, {pages}."
         entries.append(
             f"par(hanging-indent: {round(look.size * 1.6)}pt, {quoted(f'[{k + 1}] ' * look.numbered + text)})"
         )
-    return f"{{ set text(size: {look.size * 0.9:.1f}pt); set par(first-line-indent: 0pt); {'; '.join(entries)} }}"
+    size = look.size * 0.9
+    return f"{{ set text(size: {size:.1f}pt); set par(first-line-indent: 0pt); {'; '.join(entries)} }}"
 
 
 def quotation(w: Writer, look: Look, width: float, height: float) -> str:
@@ -132,9 +137,10 @@ def framed(w: Writer, look: Look, width: float, height: float) -> str:
         inner.append(bullets(w, look, width * 0.9, height * 0.4))
     share = w.choice((100, 100, 70, 55))
     return (
-        f"align({w.choice(('left', 'center'))}, block(width: {share}%, inset: {w.between(4, 12)}pt, breakable: false, "
+        f"align({w.choice(('left', 'center'))}, block(width: {share}%, breakable: false, "
         f'fill: rgb("{"222222" if dark else fill}"), stroke: {w.choice(("none", "0.5pt", "1pt", "2pt"))}, '
-        f'radius: {w.choice((0, 0, 5))}pt, align(left, {{ set text(fill: rgb("{ink}")); {"; ".join(inner)} }})))'
+        f"inset: {w.between(4, 12)}pt, radius: {w.choice((0, 0, 5))}pt, "
+        f'align(left, {{ set text(fill: rgb("{ink}")); {"; ".join(inner)} }})))'
     )
 
 

@@ -12,10 +12,10 @@ def statement(w: Writer, look: Look, width: float, height: float) -> str:
     letter = size * (0.6 if look.mono else 0.5)
     digits = w.count(2, 6)
     years = min(w.choice((1, 2, 2, 3, 3, 5)), max(1, int((width * 0.6) / (letter * (digits * 1.3 + 4)))))
-    signs, spacer = w.chance(0.6), w.between(4, 14)
+    signs, spacer = w.chance(0.6), w.choice((w.between(4, 12), w.between(8, 30)))
     gap = w.choice((w.between(0, 1), w.between(0.5, 2.5), w.between(2, 5)))
     rows = min(
-        w.choice((w.count(3, 8), w.count(6, 18), w.count(12, 50))),
+        w.choice((w.count(3, 8), w.count(6, 18), 60)),
         max(3, int(height / (size * 1.2 + 2 * gap)) - 3),
     )
     stroke = f"{w.choice((0.4, 0.5, 0.75, 1))}pt"
@@ -64,7 +64,7 @@ def statement(w: Writer, look: Look, width: float, height: float) -> str:
         strong = "strong" if total and w.chance(0.5) else ""
         cells.append(f"pad(left: {left}pt, {strong}({label}))")
         for _ in range(years):
-            value = "–" if w.chance(0.06) else w.grouped(w.count(10 ** max(0, digits - 2), 10**digits))
+            value = "\u2013" if w.chance(0.06) else w.grouped(w.count(10 ** max(0, digits - 2), 10**digits))
             if w.chance(0.12):
                 value = f"({value})"
             if signs:
@@ -89,7 +89,8 @@ def statement(w: Writer, look: Look, width: float, height: float) -> str:
     return (
         f"{{ set text(font: {quoted(look.figures)}, size: {size}pt); "
         f"set par(justify: false, leading: {round(size * 0.05, 2)}pt, first-line-indent: 0pt); "
-        f"table(columns: ({', '.join(columns)},), align: (x, y) => ({', '.join(aligns)},).at(x) + bottom, stroke: none, "
+        f"table(columns: ({', '.join(columns)},), stroke: none, "
+        f"align: (x, y) => ({', '.join(aligns)},).at(x) + bottom, "
         f"inset: (x, y) => (left: ({', '.join(pads)},).at(x), right: 0pt, y: {gap}pt), {', '.join(cells)}) }}"
     )
 
@@ -100,7 +101,7 @@ def contents(w: Writer, look: Look, width: float, height: float) -> str:
     gap = round(w.choice((w.between(0, 2), w.between(1, 6))) + look.leading * 0.5, 2)
     long = w.chance(0.5)
     row = size * 1.2 * (1.6 if long else 1) + 2 * gap
-    rows = min(w.count(4, 45), max(4, int(height / row) - 1))
+    rows = min(w.choice((w.count(4, 45), 50)), max(4, int(height / row) - 1))
     leaders = w.chance(0.85)
     word = w.choice((w.language.table, w.language.figure)).upper() + " " if w.chance(0.3) else ""
     deep = 1 if word or w.chance(0.3) else 3
@@ -132,6 +133,6 @@ def contents(w: Writer, look: Look, width: float, height: float) -> str:
         f"{{ set text(font: {quoted(look.body)}, size: {size}pt); "
         f"set par(justify: false, leading: {round(size * w.between(0, 0.2), 2)}pt, first-line-indent: 0pt); "
         f"table(columns: (auto, 1fr, auto), align: (left + top, left + top, right + bottom), stroke: none, "
-        f"inset: (x, y) => (left: if x == 1 {{ {w.between(4, 16)}pt }} else {{ 0pt }}, right: 0pt, y: {gap}pt), "
+        f"inset: (x, y) => (left: (0pt, {w.between(4, 16)}pt, 0pt).at(x), right: 0pt, y: {gap}pt), "
         f"{', '.join(cells)}) }}"
     )

@@ -26,7 +26,16 @@ _RULES = {
     "frame": 0.05,
     "none": 0.20,
 }
-_TYPED_RULES = {"none": 0.36, "underlined": 0.25, "header": 0.08, "booktabs": 0.1, "grid": 0.08, "frame": 0.06, "rows": 0.03, "columns": 0.04}  # fmt: skip
+_TYPED_RULES = {
+    "grid": 0.08,
+    "columns": 0.04,
+    "rows": 0.03,
+    "booktabs": 0.1,
+    "header": 0.08,
+    "underlined": 0.25,
+    "frame": 0.06,
+    "none": 0.36,
+}
 
 
 @dataclass
@@ -116,9 +125,8 @@ def data_table(w: Writer, look: Look, width: float, height: float) -> str:
             bars = [len(few) * k for k in range(1, times)] if w.chance(0.6) else []
     table = _Rows(w, look, face, columns)
     table.cells += [f"table.vline(x: {x}, stroke: {face.rule()})" for x in bars]
-    low, high = w.pick({(2, 5): 0.17, (4, 12): 0.28, (8, 26): 0.3, (20, 70): 0.25})
-    count = w.count(low, high)
-    table.fill(min(count, max(2, int(height / face.row) - 3)))
+    low, high = w.pick({(2, 5): 0.15, (4, 12): 0.25, (8, 26): 0.25, (70, 70): 0.35})
+    table.fill(min(w.count(low, high), max(2, int(height / face.row) - 3)))
     widths = "1fr" if full else "auto"
     first = f"{w.between(1, 3)}fr" if full else "auto"
     others = ", ".join([widths] * (len(columns) - 1))
@@ -223,10 +231,12 @@ class _Rows:
                     self.hline(0.6, begin, end)
         narrow = w.count(6, 14)
         words = w.choice((1, 2, 2, 4, 6))
-        years = w.chance(0.2) and not plain
+        years, crowded = w.chance(0.2) and not plain, n > 7
         cells = []
         for i, column in enumerate(columns):
             text = w.year() if years and i else w.term(1, words)
+            if crowded and not (years and i):
+                text = w.choice((w.acronym(), w.term(1, 1)[:6]))
             if i == 0 and w.chance(0.3):
                 text = ""
             if w.chance(0.1):
@@ -313,5 +323,6 @@ class _Rows:
         font = quoted(self.look.figures)
         return (
             f"{{ set text(font: {font}, size: {face.size}pt, hyphenate: true); "
-            f"set par(justify: false, leading: {round(face.leading * face.size, 2)}pt, first-line-indent: 0pt); {table} }}"
+            f"set par(justify: false, leading: {face.leading * face.size:.2f}pt, first-line-indent: 0pt); "
+            f"{table} }}"
         )

@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001  (Greek and Cyrillic letters that look like Latin ones are meant)
+# ruff: noqa: RUF001  (the Greek and Cyrillic letters are meant)
 """Words, sentences and figures of a page: made up from syllables, so that no text is copied."""
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ _LATIN = (
 
 _ENGLISH = _language(
     "en",
-    "the of and to in a is that for it as was with be by on not he this are or his from at which but have an had "
-    "they were their one all there been has more no if would other into only some time than two may any these new",
+    "the of and to in a is that for it as was with be by on not he this are or his from at which but have "
+    "they were their one all there been has more no if would into only some time than two may any these",
     _LATIN
     + " pre pro qua ra re ri ro sa se si so sta stu ta te ti to tra tri u va ve vi wa we wi cha sho the",
     "- - - n r s l t nt st ng ck m d nd rt ly tion ment ing ed al ic ity er ous",
@@ -73,7 +73,7 @@ LANGUAGES: tuple[Language, ...] = (
     _ENGLISH,
     _language(
         "de",
-        "der die und in den von zu das mit sich des auf für ist im dem nicht ein eine als auch es an werden aus er",
+        "der die und in den von zu das mit sich des auf für ist im dem nicht ein eine als auch es an werden",
         _LATIN + " schu ver be ge ein aus vor zu stei gru trä wei hau scha pfle",
         "- - n r s l t ng ung keit lich isch en er st cht mt nd",
         ".,",
@@ -81,7 +81,7 @@ LANGUAGES: tuple[Language, ...] = (
     ),
     _language(
         "fr",
-        "de la le et les des en un une du dans que est pour qui par sur au plus pas avec ce il sont aux ne se ou son",
+        "de la le et les des en un une du dans que est pour qui par sur au plus pas avec ce il sont aux ne",
         _LATIN + " pré é dé tra cou nou moi plu char grou",
         "- - - s r l t nt ment tion eur aire ique age és",
         "\u00a0,",
@@ -89,7 +89,7 @@ LANGUAGES: tuple[Language, ...] = (
     ),
     _language(
         "es",
-        "de la que el en y a los se del las un por con no una su para es al lo como más o pero sus le ha me si sin",
+        "de la que el en y a los se del las un por con no una su para es al lo como más o pero sus le ha me",
         _LATIN + " pre tra cue ñe lla cha gua que rro",
         "- - - s r l n d ción dad mente ado aje ista",
         ".,",
@@ -97,7 +97,7 @@ LANGUAGES: tuple[Language, ...] = (
     ),
     _language(
         "pl",
-        "w i na z do się nie że o to jest od po za dla jak przez oraz są ma tym już być przy może ich tego jego",
+        "w i na z do się nie że o to jest od po za dla jak przez oraz są ma tym już być przy może ich tego",
         _LATIN + " prze szy czę wy śro ża łu krza stru dzie",
         "- - - ń ść k ch ów nia cji skie nej ty ra",
         "\u00a0,",
@@ -113,7 +113,7 @@ LANGUAGES: tuple[Language, ...] = (
     ),
     _language(
         "el",
-        "και το να του η της με που την από για στο τα οι είναι θα τους των τον στην σε δεν ως ή μια ένα αυτό",
+        "και το να του η της με που την από για στο τα οι είναι θα τους των τον στην σε δεν ως ή μια ένα",
         "α βα γε δη ε ζω θε κα κο λα λο μα με νο ξε πα πο ρι σα συ τα το φα χω ψυ προ στρα",
         "- - - ς ν σης ματος τικό ρα λη κός",
         ".,",
@@ -122,7 +122,7 @@ LANGUAGES: tuple[Language, ...] = (
     _language(
         "ru",
         "и в не на что он с как это по но из у за от так же для к до вы бы о его мы при или их также если",
-        "а бо ва ве ги го да де жи за ка ко ле ли ма мо на но о па по ра ро са со та то у фе хо цен ча пре стро",
+        "а бо ва ве ги го да де жи за ка ко ле ли ма мо на но о па по ра ро са со та то у фе хо цен ча пре",
         "- - - н р с ть ный ние ция ски ого ей ст",
         "\u00a0,",
         "Таблица Рисунок Источник",
