@@ -33,7 +33,7 @@ _HOMES = {
     "build_detr": "detr",
 }
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "CTDaRWeightedF1",
     "CocoMAP",
     "DetectionF1",

@@ -42,7 +42,10 @@ def build_backbone(
     packaged = weights == "imagenet" and name == "tf_efficientnet_lite0"
     try:
         model = timm.create_model(
-            name, features_only=True, out_indices=out_indices, pretrained=weights == "imagenet" and not packaged
+            name,
+            features_only=True,
+            out_indices=out_indices,
+            pretrained=weights == "imagenet" and not packaged,
         )
     except (OSError, RuntimeError) as error:
         raise UserError(
@@ -93,7 +96,8 @@ class FrozenNormConv2d(nn.Conv2d):
         if self.same:  # TensorFlow's padding, which depends on the input's size
             input = pad_same(input, self.kernel_size, self.stride, self.dilation)
         weight = self.weight * self.scale.view(-1, 1, 1, 1)
-        return self._conv_forward(input, weight, self.shift)
+        output: Tensor = self._conv_forward(input, weight, self.shift)
+        return output
 
 
 def fold_frozen_norms(model: nn.Module) -> None:

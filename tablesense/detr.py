@@ -109,7 +109,7 @@ class Detr(nn.Module):
 
     def __init__(self, network: PreTrainedModel) -> None:
         super().__init__()
-        network.loss_function = _layers  # type: ignore[assignment]
+        network.loss_function = _layers
         self.network = network
 
     def forward(self, pixel_values: Tensor, pixel_mask: Tensor) -> dict[str, Any]:
@@ -169,7 +169,9 @@ def build_detr(config: DetrConfig, num_classes: int) -> Detr:
         network = _from_pretrained(config.pretrained, hf_config, model_class)
     # transformers replaces every BatchNorm2d inside a timm model by a frozen class of its own, and with
     # it loses the activation that timm fuses into BatchNormAct2d. Ours keeps it.
-    weights = config.backbone_weights if config.pretrained is None else network.model.backbone.model.state_dict()
+    weights = (
+        config.backbone_weights if config.pretrained is None else network.model.backbone.model.state_dict()
+    )
     network.model.backbone.model = build_backbone(
         config.backbone, config.out_indices, weights, config.frozen_stages
     )
@@ -237,5 +239,7 @@ def _from_pretrained(
     ]
     if differences:
         raise UserError(f"model.detr.pretrained={name}: another architecture: {'; '.join(differences)}")
-    network: PreTrainedModel = model_class.from_pretrained(name, config=expected, ignore_mismatched_sizes=True)
+    network: PreTrainedModel = model_class.from_pretrained(
+        name, config=expected, ignore_mismatched_sizes=True
+    )
     return network

@@ -66,7 +66,7 @@ def new_run_folder(config: LoggingConfig) -> Path:
 def build_loggers(config: LoggingConfig, folder: Path) -> list[Logger]:
     """The loggers of a run: CSV always, Weights & Biases as `config.wandb` says."""
     loggers: list[Logger] = [CSVLogger(folder.parent.parent, name=folder.parent.name, version=folder.name)]
-    mode = config.wandb
+    mode: str = config.wandb
     if mode == "auto":
         mode = {"offline": "offline", "dryrun": "offline", "disabled": "off"}.get(
             os.environ.get("WANDB_MODE", ""), "online" if logged_in() else "offline"
@@ -78,15 +78,16 @@ def build_loggers(config: LoggingConfig, folder: Path) -> list[Logger]:
     if mode != "off":
         # Its own notes go to its log file: the run says itself what a person needs to know.
         os.environ.setdefault("WANDB_SILENT", "true")
-        loggers.append(
-            WandbLogger(
-                name=f"{folder.parent.name}-{folder.name}",
-                project=config.project,
-                save_dir=folder,
-                offline=mode == "offline",
-                log_model=False,
-            )
+        logger = WandbLogger(
+            name=f"{folder.parent.name}-{folder.name}",
+            project=config.project,
+            save_dir=folder,
+            offline=mode == "offline",
+            log_model=False,
         )
+        # Lightning passes an option that wandb has dropped and warns about.
+        logger._wandb_init.pop("anonymous", None)
+        loggers.append(logger)
     return loggers
 
 

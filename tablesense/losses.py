@@ -150,7 +150,9 @@ class DetrCriterion(nn.Module):
             "loss_bbox": self.config.lambda_l1,
             "loss_giou": self.config.lambda_iou,
         }
-        total = torch.stack([weights["_".join(name.split("_")[:2])] * value for name, value in losses.items()])
+        total = torch.stack(
+            [weights["_".join(name.split("_")[:2])] * value for name, value in losses.items()]
+        )
         losses["loss"] = total.sum()
         losses["cardinality_error"] = self._cardinality_error(outputs["pred_logits"].float(), sizes)
         return losses
@@ -188,7 +190,7 @@ class DetrCriterion(nn.Module):
         """
         matched = assigned >= 0
         table = assigned.clamp(min=0)
-        layers, batch_size, queries = assigned.shape
+        layers = len(assigned)
         goal = truth[None].expand(layers, -1, -1, -1).gather(2, table[..., None].expand(-1, -1, -1, 4))
         label = labels[None].expand(layers, -1, -1).gather(2, table)
         # Unmatched boxes are compared with themselves: their loss and gradient are 0, also where a box is
@@ -243,7 +245,8 @@ class DetrCriterion(nn.Module):
 
 
 def _corners(boxes: Tensor) -> Tensor:
-    return box_convert(boxes, "cxcywh", "xyxy")
+    corners: Tensor = box_convert(boxes, "cxcywh", "xyxy")
+    return corners
 
 
 def paired_iou(boxes: Tensor, goal: Tensor) -> Tensor:

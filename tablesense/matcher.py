@@ -74,7 +74,7 @@ class HungarianMatcher(nn.Module):
             length is min(num_queries, T_i).
         """
         device = outputs["pred_logits"].device
-        labels, boxes, valid = pad_targets(targets, device)
+        labels, boxes, _ = pad_targets(targets, device)
         cost = self.cost(outputs["pred_logits"][None], outputs["pred_boxes"][None], labels, boxes)
         assigned = self.one_to_one(cost, [len(target["labels"]) for target in targets])[0]
         pairs = []
@@ -167,12 +167,13 @@ def pairwise_giou(boxes: Tensor, truth: Tensor) -> Tensor:
     """
     first = box_convert(boxes, "cxcywh", "xyxy")[..., :, None, :]
     second = box_convert(truth, "cxcywh", "xyxy")[..., None, :, :]
-    overlap = (
-        torch.min(first[..., 2:], second[..., 2:]) - torch.max(first[..., :2], second[..., :2])
-    ).clamp(min=0)
+    overlap = (torch.min(first[..., 2:], second[..., 2:]) - torch.max(first[..., :2], second[..., :2])).clamp(
+        min=0
+    )
     hull = torch.max(first[..., 2:], second[..., 2:]) - torch.min(first[..., :2], second[..., :2])
     intersection, hull = overlap.prod(-1), hull.clamp(min=0).prod(-1)
     area = (first[..., 2:] - first[..., :2]).prod(-1) + (second[..., 2:] - second[..., :2]).prod(-1)
     union = area - intersection
     # A box without any area makes 0 / 0; 1e-7 is far below the area of a pixel of the largest page.
-    return intersection / union.clamp(min=1e-7) - (hull - union) / hull.clamp(min=1e-7)
+    giou: Tensor = intersection / union.clamp(min=1e-7) - (hull - union) / hull.clamp(min=1e-7)
+    return giou

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import torch
 from lightning import Callback, LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from timm import get_pretrained_cfg
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import MetricCollection
 from torchvision.ops import box_convert
 
@@ -46,11 +47,14 @@ class TableDETRModule(LightningModule):
             compared between runs.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
-        detr: DetrConfig = DetrConfig(),  # noqa: B008: frozen
-        loss: LossConfig = LossConfig(),  # noqa: B008
-        training: TrainingConfig = TrainingConfig(),  # noqa: B008
+        detr: DetrConfig = DetrConfig(),
+        loss: LossConfig = LossConfig(),
+        training: TrainingConfig = TrainingConfig(),
         class_names: Sequence[str] = ("table",),
         image_size: int = 384,
         score_threshold: float = 0.5,
@@ -81,7 +85,7 @@ class TableDETRModule(LightningModule):
         )
         self.detr = build_detr(self.config, len(self.class_names))
         if self.training_config.channels_last:
-            self.detr = self.detr.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.detr = self.detr.to(memory_format=torch.channels_last)
         self.criterion = DetrCriterion(len(self.class_names), self.loss_config)
         norm = get_pretrained_cfg(self.config.backbone)
         self.register_buffer("mean", torch.tensor(norm.mean).view(3, 1, 1) * 255, persistent=False)
@@ -89,9 +93,7 @@ class TableDETRModule(LightningModule):
         metrics = MetricCollection(
             [DetectionF1(score_threshold), CTDaRWeightedF1(score_threshold), CocoMAP()], compute_groups=False
         )
-        self.metrics = nn.ModuleDict(
-            {f"{stage}_metrics": metrics.clone(prefix=f"{stage}/") for stage in ("val", "test")}
-        )
+        self.val_metrics, self.test_metrics = metrics.clone("val/"), metrics.clone("test/")
         self._not_finite = 0
 
     # -- what the network sees and says ------------------------------------------------------------
@@ -136,9 +138,7 @@ class TableDETRModule(LightningModule):
         scores, order = scores.sort(dim=-1, descending=True)
         labels = labels.gather(1, order)
         boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
-        return [
-            {"boxes": b, "scores": s, "labels": c} for b, s, c in zip(boxes, scores, labels, strict=True)
-        ]
+        return [{"boxes": b, "scores": s, "labels": c} for b, s, c in zip(boxes, scores, labels, strict=True)]
 
     # -- steps -------------------------------------------------------------------------------------
 
@@ -197,12 +197,15 @@ class TableDETRModule(LightningModule):
             }
             for target in batch["targets"]
         ]
-        self.metrics[f"{stage}_metrics"].update(self.postprocess(outputs, sizes), truth)
+        self._metrics(stage).update(self.postprocess(outputs, sizes), truth)
         if not self.trainer.sanity_checking:
             self.log_dict(_named(stage, losses), on_epoch=True, batch_size=len(truth), sync_dist=True)
 
+    def _metrics(self, stage: str) -> MetricCollection:
+        return self.val_metrics if stage == "val" else self.test_metrics
+
     def _log_metrics(self, stage: str) -> None:
-        metrics = self.metrics[f"{stage}_metrics"]
+        metrics = self._metrics(stage)
         if not self.trainer.sanity_checking:
             values = {name: value.float() for name, value in metrics.compute().items()}
             self.log_dict(values, prog_bar=False)
@@ -221,9 +224,7 @@ class TableDETRModule(LightningModule):
             )
         size = getattr(data, "image_size", self.image_size)
         if size != self.image_size:
-            raise UserError(
-                f"data.image_size is {size}, but the network was made for {self.image_size}: give both the same"
-            )
+            raise UserError(f"data.image_size is {size}, the network's {self.image_size}: give both the same")
         steps = self.training_config.gradient_accumulation_steps
         if stage == "fit" and self.trainer.accumulate_grad_batches != steps:
             if self.trainer.accumulate_grad_batches != 1:
@@ -236,15 +237,16 @@ class TableDETRModule(LightningModule):
     def configure_callbacks(self) -> list[Callback]:
         """Average the weights, where `training.ema_decay` asks for it."""
         decay = self.training_config.ema_decay
-        return [] if decay is None else [moving_average(decay)]
+        training = self.trainer.state.fn == TrainerFn.FITTING
+        return [moving_average(decay)] if training and decay is not None else []
 
     def configure_optimizers(self) -> Any:
         """AdamW with a warm-up for each step."""
         optimizer = torch.optim.AdamW(parameter_groups(self.detr, self.training_config))
-        trainer = self.trainer
-        total = float(trainer.estimated_stepping_batches)
-        batches = trainer.num_training_batches / self.training_config.gradient_accumulation_steps
-        per_epoch = total / trainer.max_epochs if (trainer.max_epochs or 0) > 0 and trainer.max_steps < 0 else batches
+        total, epochs = float(self.trainer.estimated_stepping_batches), self.trainer.max_epochs or 0
+        per_epoch = self.trainer.num_training_batches / self.training_config.gradient_accumulation_steps
+        if epochs > 0 and self.trainer.max_steps < 0:
+            per_epoch = total / epochs  # an epoch's last batches make a step of their own
         factor = schedule(self.training_config, per_epoch, total)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

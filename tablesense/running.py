@@ -17,6 +17,7 @@ from jsonargparse import Namespace
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger
 
 from tablesense.callbacks import RunReport
 from tablesense.data.datamodule import TableDataModule
@@ -38,15 +39,25 @@ def run(arguments: list[str]) -> int:
     Raises:
         UserError: Something in the configuration, the data or a checkpoint is not as it should be.
     """
-    # Advertisements, and warnings that nobody who trains a detector can act on.
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: "Tip:" not in record.getMessage()
-    )
-    for message in ".*does not have many workers.*", ".*is deprecated, use.*", ".*`weights_only` was not set.*":
-        warnings.filterwarnings("ignore", message)
-    logging.basicConfig(format="tablesense: %(message)s", level=logging.WARNING)
+    _quieten()
     TableCLI.from_arguments(arguments)
     return 0
+
+
+def _quieten() -> None:
+    """Keep advertisements, and warnings that nobody who trains a detector can act on, from the terminal."""
+    logging.basicConfig(format="tablesense: %(message)s", level=logging.WARNING)
+    silent = re.compile("Tip:|TPU available|Loading `train_dataloader`|`Trainer.fit` stopped")
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: not silent.search(record.getMessage())
+    )
+    for message in (
+        ".*does not have many workers.*",
+        ".*is deprecated, use.*",
+        ".*smaller than the logging interval.*",
+        ".*exists and is not empty. Previous log files.*",  # the run's own configuration
+    ):
+        warnings.filterwarnings("ignore", message)
 
 
 class SaveConfig(SaveConfigCallback):
@@ -57,7 +68,8 @@ class SaveConfig(SaveConfigCallback):
         config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
         config.pop("config", None)
         for logger in trainer.loggers:
-            logger.log_hyperparams(config)
+            if not isinstance(logger, CSVLogger):  # it would write the same file once more
+                logger.log_hyperparams(config)
 
 
 class TableCLI(LightningCLI):
@@ -67,25 +79,30 @@ class TableCLI(LightningCLI):
     def from_arguments(cls, arguments: list[str]) -> TableCLI:
         """Parse `arguments` and do what they say."""
         options: dict[str, Any] = {"exit_on_error": False}
-        try:
-            return cls(
-                TableDETRModule,
-                TableDataModule,
-                save_config_callback=SaveConfig,
-                save_config_kwargs={"overwrite": True},  # a run's folder is its own
-                trainer_defaults={"enable_model_summary": False},
-                seed_everything_default=1,
-                parser_kwargs=options | dict.fromkeys(cls.subcommands(), options),
-                args=arguments,
-                auto_configure_optimizers=False,
-                load_from_checkpoint_support=False,
-            )
-        except argparse.ArgumentError as error:
-            raise UserError(_explain(str(error), arguments)) from error
+        return cls(
+            TableDETRModule,
+            TableDataModule,
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"overwrite": True},  # a run's folder is its own
+            trainer_defaults={"enable_model_summary": False},
+            seed_everything_default=1,
+            parser_kwargs=options | dict.fromkeys(cls.subcommands(), options),
+            args=arguments,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse them; Lightning's own warning about giving them from Python does not apply here."""
-        self.config = parser.parse_args(args)
+        """Parse the command line.
+
+        Raises:
+            UserError: There is an unknown key, or a value of the wrong type.
+        """
+        try:
+            self.config = parser.parse_args(args)
+        except argparse.ArgumentError as error:
+            known = {action.dest for action in self._subcommand_parsers[args[0]]._actions}
+            raise UserError(explain(str(error), known)) from error
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -118,41 +135,47 @@ class TableCLI(LightningCLI):
             _refuse_other_network(Path(path), kept, config)
             return
         for key in "detr", "loss":
-            config.model[key] = Namespace(**kept[key])
+            config.model[key] = Namespace(kept[key])  # type: ignore[no-untyped-call]
         config.model.score_threshold = kept["score_threshold"]
         config.model.image_size = config.data.image_size = kept["image_size"]
         config.data.class_names = kept["class_names"]
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Build the trainer with the run's folder, loggers and checkpoints."""
+        """Build the trainer; a training gets a folder of its own with its loggers and checkpoints in it."""
         trainer = self._get(self.config_init, "trainer")
-        self.folder = Path(trainer["default_root_dir"] or new_run_folder(self._get(self.config_init, "logging")))
-        kwargs["default_root_dir"] = str(self.folder)
-        if trainer["logger"] is None or trainer["logger"] is True:
-            settings = self._get(self.config_init, "logging")
-            kwargs["logger"] = build_loggers(settings, self.folder)
+        if self.subcommand != "fit":
+            self.save_config_callback = None
+            return super().instantiate_trainer(logger=trainer["logger"] or False, **kwargs)
+        settings = self._get(self.config_init, "logging")
+        folder = Path(trainer["default_root_dir"] or new_run_folder(settings))
+        callbacks = [*(trainer["callbacks"] or []), RunReport(folder)]
         if trainer["enable_checkpointing"] is not False:
-            best = ModelCheckpoint(
-                self.folder / "checkpoints",
-                filename="best",
-                monitor="val/f1",
-                mode="max",
-                save_last=True,
-                enable_version_counter=False,
-            )
-            kwargs["callbacks"] = [*(trainer["callbacks"] or []), best]
-        kwargs["callbacks"] = [*(kwargs.get("callbacks") or trainer["callbacks"] or []), RunReport(self.folder)]
-        return super().instantiate_trainer(**kwargs)
+            callbacks.append(best_checkpoint(folder / "checkpoints"))
+        if trainer["logger"] is None or trainer["logger"] is True:
+            kwargs["logger"] = build_loggers(settings, folder)
+        return super().instantiate_trainer(default_root_dir=str(folder), callbacks=callbacks, **kwargs)
+
+
+def best_checkpoint(folder: Path) -> ModelCheckpoint:
+    """Keep the checkpoint with the best `val/f1` as best.ckpt, and the last one as last.ckpt."""
+    return ModelCheckpoint(
+        folder, filename="best", monitor="val/f1", mode="max", save_last=True, enable_version_counter=False
+    )
 
 
 def _hyperparameters(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise UserError(f"ckpt_path: expected a checkpoint of a run, such as runs/detr/001/checkpoints/best.ckpt, found no file {path}")
+        raise UserError(
+            "ckpt_path: expected a checkpoint of a run, such as runs/detr/001/checkpoints/best.ckpt, "
+            f"found no file {path}"
+        )
     try:
         kept = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["hyper_parameters"]
         return {name: kept[name] for name in ("detr", "loss", "score_threshold", "image_size", "class_names")}
     except Exception as error:
-        raise UserError(f"ckpt_path: {path} is not a checkpoint of tablesense: expected one that `tablesense fit` wrote") from error
+        raise UserError(
+            f"ckpt_path: {path} is not a checkpoint of tablesense: expected one that `tablesense fit` wrote"
+        ) from error
 
 
 def _refuse_other_network(path: Path, kept: dict[str, Any], config: Namespace) -> None:
@@ -170,7 +193,20 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _explain(message: str, arguments: list[str]) -> str:
-    """Say in one line what was wrong with the command, with the nearest right name for a wrong one."""
-    line = " ".join(message.split())
-    return line
+def explain(message: str, known: set[str]) -> str:
+    """Say in one line what was wrong with a command or a recipe.
+
+    Args:
+        message: jsonargparse's message.
+        known: The right keys, from which the nearest to a wrong one is named.
+    """
+    message = " ".join(message.split())
+    wrong = re.search(
+        r"unrecognized arguments: --([^\s=]+)|[Kk]ey \"?'?([\w.]+)\"?'? is not expected", message
+    )
+    if not wrong:
+        return message
+    key = wrong[1] or wrong[2]
+    near = get_close_matches(key, known, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]}?" if near else "see tablesense fit --help for all keys"
+    return f"unknown key {key}: {hint}"

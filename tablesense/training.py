@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import cos, pi
 from typing import Any, Literal
 
+import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from tablesense.errors import UserError
 
@@ -70,7 +70,11 @@ def parameter_groups(detr: nn.Module, config: TrainingConfig) -> list[dict[str, 
         AdamW's groups, each with a `name`; only those that have parameters.
     """
     backbone_lr = 0.3 * config.lr if config.backbone_lr is None else config.backbone_lr
-    rates = {"transformer": config.lr, "backbone": backbone_lr, "offsets": config.lr * config.offsets_lr_ratio}
+    rates = {
+        "transformer": config.lr,
+        "backbone": backbone_lr,
+        "offsets": config.lr * config.offsets_lr_ratio,
+    }
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in detr.named_parameters():
         if not parameter.requires_grad:
@@ -123,6 +127,6 @@ def moving_average(decay: float) -> WeightAveraging:
 
     def update(average: list[Tensor], current: list[Tensor], number: Tensor | int) -> None:
         n = int(number)
-        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(average, current, number)
+        torch._foreach_lerp_(average, current, 1 - min(decay, (1 + n) / (10 + n)))
 
     return WeightAveraging(use_buffers=False, multi_avg_fn=update)

@@ -1,0 +1,1 @@
+"""Data sets of document pages: readers, synthetic pages, transforms, batches."""

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from tablesense.data.coco import contents, image_size, locate
+from tablesense.data.folder import contents, image_size, locate
 from tablesense.data.page import Box, Page, Pages, keep_valid
 from tablesense.errors import UserError
 

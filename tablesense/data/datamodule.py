@@ -184,7 +184,7 @@ class TableDataModule(LightningDataModule):
         val_fraction: float = 0.1,
         split_seed: int = 0,
         class_names: list[str] | None = None,
-        synthetic: SyntheticConfig = SyntheticConfig(),  # noqa: B008: frozen
+        synthetic: SyntheticConfig = SyntheticConfig(),
         image_size: int = 384,
         augment: Preset = "scan",
         batch_size: int = 8,
@@ -215,7 +215,9 @@ class TableDataModule(LightningDataModule):
             return tuple(canonical(name) for name in self.wanted_classes)
         if self.path is None:
             return ("table",)
-        found = {canonical(label) for pages in self._main.splits.values() for p in pages for label in p.labels}
+        found = {
+            canonical(label) for pages in self._main.splits.values() for p in pages for label in p.labels
+        }
         if not found:
             raise UserError(f"data.path: no table is annotated in {self.path}")
         return tuple(sorted({name for name in found if "table" in name} or found))

@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tablesense.data.coco import contents
+from tablesense.data.folder import contents
 from tablesense.data.page import Box, Page, Pages, keep_valid
 from tablesense.errors import UserError
 

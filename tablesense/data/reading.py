@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from tablesense.data import coco, csv_boxes, icdar2013
+from tablesense.data.folder import contents
 from tablesense.data.page import Page, Pages
 from tablesense.errors import UserError
 
@@ -107,7 +108,7 @@ def _recognise(path: Path) -> str:
         found = ["csv"]  # without the columns of a box: its reader says which are lacking
     if not found:
         expected = ", ".join(reader.EXPECTED for reader in (coco, icdar2013, csv_boxes))
-        raise UserError(f"no annotations in {path}: expected one of {expected}; found {coco.contents(path)}")
+        raise UserError(f"no annotations in {path}: expected one of {expected}; found {contents(path)}")
     if len(found) > 1:
         raise UserError(f"{path} looks like {' and '.join(found)}: say which with format")
     return found[0]

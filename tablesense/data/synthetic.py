@@ -23,7 +23,7 @@ from tablesense.errors import UserError
 if TYPE_CHECKING:
     from PIL import Image
 
-GENERATOR_VERSION = 5
+GENERATOR_VERSION = 9
 """Part of the cache's folder name: raise it with every change that alters a page."""
 
 _ANNOTATIONS = "annotations.json"

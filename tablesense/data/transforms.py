@@ -35,8 +35,8 @@ def augment(
     """Draw one training view of a page. Pages are never flipped: text has one direction.
 
     "light" crops or zooms out, stretches and changes light and colour a little; "scan" does what
-    copiers, scanners and fax machines do as well: skew, dark edges, binarisation, thick and thin
-    strokes, blur, noise and JPEG blocks. A crop never cuts a table: it holds each whole or not at all.
+    copiers, scanners and fax machines do as well: skew, dark edges, binarisation, thick strokes, blur
+    and noise. A crop never cuts a table: it holds each whole or not at all.
 
     Args:
         image: The page.
@@ -51,6 +51,9 @@ def augment(
     """
     if preset == "none":
         return fit_with_boxes(image, boxes, longest_side)
+    if max(image.size) > 2 * longest_side:
+        # Strokes a few pixels wide, whatever the file's resolution: what the scan effects work on.
+        image, boxes = fit_with_boxes(image, boxes, 2 * longest_side)
     scan = preset == "scan" and rng.random() < 0.5
     if scan and rng.random() < 0.5:
         image, boxes = rotate(image, boxes, rng.gauss(0, 0.6))
@@ -63,7 +66,7 @@ def augment(
         image = degrade_print(image, rng)
     longest_side = int(longest_side * rng.uniform(0.85, 1))
     image, boxes = fit_with_boxes(image, boxes, longest_side, stretch=rng.uniform(0.88, 1.14))
-    return (degrade_scan(image, rng) if scan else adjust_light(image, rng)), boxes
+    return (degrade_scan(image, boxes, rng) if scan else adjust_light(image, rng)), boxes
 
 
 def fit_with_boxes(
@@ -98,9 +101,9 @@ def crop(image: Image.Image, boxes: Boxes, rng: Random, tries: int = 12) -> tupl
 
 
 def in_view(box: Box, image: Image.Image) -> bool:
-    """Whether a box has any part inside an image."""
+    """Whether a box has an area, and its middle lies inside an image."""
     x0, y0, x1, y1 = box
-    return x0 < image.width and y0 < image.height and x1 > 0 and y1 > 0
+    return x0 < x1 and y0 < y1 and 0 < x0 + x1 < 2 * image.width and 0 < y0 + y1 < 2 * image.height
 
 
 def zoom_out(image: Image.Image, boxes: Boxes, rng: Random, dark: bool) -> tuple[Image.Image, Boxes]:
@@ -123,13 +126,13 @@ def rotate(image: Image.Image, boxes: Boxes, degrees: float) -> tuple[Image.Imag
     result: Boxes = []
     for x0, y0, x1, y1 in boxes:
         corners = (np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) - centre) @ matrix.T + centre
-        low, high = corners.min(0).clip(0), corners.max(0).clip(max=image.size)
+        low, high = (side.clip(0, image.size) for side in (corners.min(0), corners.max(0)))
         result.append((float(low[0]), float(low[1]), float(high[0]), float(high[1])))
     return turned, result
 
 
 def degrade_print(image: Image.Image, rng: Random) -> Image.Image:
-    """What ink and copier do before the page is sampled: thicker or thinner strokes, black or white."""
+    """What ink and copier do before the page is sampled: thicker or softer strokes, black or white."""
     image = image.convert("L")
     chance = rng.random()
     if chance < 0.25:
@@ -142,27 +145,28 @@ def degrade_print(image: Image.Image, rng: Random) -> Image.Image:
     return image
 
 
-def degrade_scan(image: Image.Image, rng: Random) -> Image.Image:
-    """What the scanner adds: uneven light, dark edges, specks, noise, blur, JPEG blocks."""
-    pixels = np.asarray(image.convert("L"), dtype=np.float32)
+def degrade_scan(image: Image.Image, boxes: Boxes, rng: Random) -> Image.Image:
+    """What the scanner adds: uneven light, dark edges, specks, noise, blur. No edge hides a table."""
+    pixels = np.array(image.convert("L"), dtype=np.float32)
     height, width = pixels.shape
     noise = np.random.default_rng(rng.getrandbits(64))
     if rng.random() < 0.3:
-        light = np.linspace(rng.uniform(0.75, 1), rng.uniform(0.75, 1), width, dtype=np.float32)
-        pixels = pixels * light
+        pixels *= np.linspace(rng.uniform(0.75, 1), rng.uniform(0.75, 1), width, dtype=np.float32)
     if rng.random() < 0.15:
-        edge, side = rng.randint(2, max(3, width // 12)), rng.randrange(4)
-        pixels = np.rot90(np.rot90(pixels, side).copy(), 0)
-        pixels[:edge] = rng.randint(0, 90)
-        pixels = np.rot90(pixels, -side)
+        side, edge = rng.randrange(4), rng.randint(2, max(3, width // 12))
+        for x0, y0, x1, y1 in (box for box in boxes if in_view(box, image)):
+            edge = max(0, min(edge, int((x0, y0, width - x1, height - y1)[side])))
+        strips = pixels[:, :edge], pixels[:edge], pixels[:, width - edge :], pixels[height - edge :]
+        strips[side][:] = rng.randint(0, 90)
     if rng.random() < 0.3:
         specks = noise.random((height, width)) < rng.uniform(0.0005, 0.004)
-        pixels = np.where(specks, noise.integers(0, 200, (height, width)), pixels)
+        pixels[specks] = noise.integers(0, 200, specks.sum())
     if rng.random() < 0.5:
-        pixels = pixels + noise.normal(0, rng.uniform(2, 14), (height, width))
+        pixels += rng.uniform(2, 14) * noise.standard_normal((height, width), dtype=np.float32)
     black, white = rng.uniform(0, 60), rng.uniform(195, 255)
     if rng.random() < 0.5:
-        pixels = black + pixels * (white - black) / 255
+        pixels *= (white - black) / 255
+        pixels += black
     result = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
     if rng.random() < 0.2:
         result = result.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.8)))

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tablesense.data.coco import contents, read_coco
+from tablesense.data.coco import read_coco
+from tablesense.data.folder import contents
 from tablesense.errors import UserError
 
 Write = Callable[..., None]

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,10 @@ import pytest
 from PIL import Image
 
 from tablesense.data.synthetic import SyntheticConfig, synthesize, synthetic_pages, typeset_page
-from tablesense.data.typesetting.look import GENRES
+from tablesense.data.typesetting import compile_page
+from tablesense.data.typesetting.composition import PRELUDE
+from tablesense.data.typesetting.look import GENRES, draw_look
+from tablesense.data.typesetting.words import LANGUAGES, Writer
 from tablesense.errors import UserError
 
 Sample = list[tuple[Image.Image, list[tuple[float, float, float, float]]]]
@@ -62,6 +67,17 @@ def test_a_box_is_the_ink_of_its_table(sample: Sample) -> None:
             assert not ring.any()
             checked += 1
     assert checked > 40
+
+
+@pytest.mark.parametrize("rows", [30, 41, 60])
+def test_a_table_that_is_cut_short_does_not_fit(rows: int) -> None:
+    look = draw_look(Writer(Random(0), LANGUAGES[0]))
+    look = replace(look, width=400, height=800, margins=(50, 50, 50, 50))
+    cells = ", ".join(f'"{k}", "x"' for k in range(rows))
+    page = "#set page(width: 400pt, height: 800pt, margin: 50pt)\n"
+    table = f"#block(breakable: false, truth(300, table(columns: 2, {cells} + seal)))"
+    _, frames = compile_page(PRELUDE + page + table)
+    assert [frame.fits(look) for frame in frames] == [rows == 30]
 
 
 def test_boxes_of_a_page_are_apart_and_on_it(sample: Sample) -> None:

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -46,18 +46,15 @@ def _attempt(random: Random, with_tables: bool) -> tuple[Image.Image, list[Box]]
     """A page, or None where a table did not fit or cannot be told from what surrounds it."""
     writer = draw_language(Writer(random, LANGUAGES[0]), bool(families("chinese")))
     look, source = compose(writer, with_tables)
-    pdf, frames = _compile(source)
-    if bool(frames) != with_tables:
+    pdf, frames = compile_page(source)
+    if bool(frames) != with_tables or not all(frame.fits(look) for frame in frames):
         return None
-    for x0, _, x1, y1, room in frames:
-        if x1 - x0 > room + 1 or x0 < 2 or x1 > look.width - 2 or y1 > look.height - look.margins[3] * 0.5:
-            return None
     image = _render(pdf, look, oversample=random.choice((1, 1, 2)))
     scale = LONGEST_SIDE / max(look.width * look.squeeze, look.height)
     across = scale * look.squeeze
     boxes = [
-        _shrink(image, look.paper, (x0 * across, y0 * scale, x1 * across, y1 * scale))
-        for x0, y0, x1, y1, _ in frames
+        _shrink(image, look.paper, (frame.x0 * across, frame.y0 * scale, frame.x1 * across, frame.y1 * scale))
+        for frame in frames
     ]
     found = [box for box in boxes if box is not None]
     return (image, found) if len(found) == len(boxes) else None
@@ -71,8 +68,29 @@ def _fonts() -> Any:
     return Fonts()
 
 
-def _compile(source: str) -> tuple[bytes, list[tuple[float, float, float, float, float]]]:
-    """The PDF, and for each table of its first page x0, y0, x1, y1 and the width it was given, in points."""
+class _Frame(NamedTuple):
+    """Where typst put a table and its last cell, and the width it was given, in points."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    last: float
+    room: float
+
+    def fits(self, look: Look) -> bool:
+        """Whether all of the table stands on the page, within its room."""
+        return (
+            self.x1 - self.x0 <= self.room + 1
+            and self.last < self.y1
+            and self.x0 >= 2
+            and self.x1 <= look.width - 2
+            and self.y1 <= look.height - look.margins[3] + 1
+        )
+
+
+def compile_page(source: str) -> tuple[bytes, list[_Frame]]:
+    """The PDF, and the frame of each table of its first page."""
     from typst import Compiler
 
     with TemporaryDirectory(prefix="tablesense-") as folder:  # typst answers queries about files only
@@ -82,10 +100,12 @@ def _compile(source: str) -> tuple[bytes, list[tuple[float, float, float, float,
         pdf = compiler.compile(format="pdf", pdf_tags=False, timestamp=0)
         corners = json.loads(compiler.query("<table>", field="value"))
     assert isinstance(pdf, bytes)
-    frames = []
-    for (page, x0, y0, room), (_, x1, y1, _) in zip(corners[::2], corners[1::2], strict=True):
-        if page == 1:
-            frames.append((x0, y0, x1, y1, room))
+    marks = zip(corners[::3], corners[1::3], corners[2::3], strict=True)
+    frames = [
+        _Frame(x0, y0, x1, y1, last, room)
+        for (page, x0, y0, room), (_, _, last), (_, x1, y1) in marks
+        if page == 1
+    ]
     return pdf, frames
 
 
@@ -96,7 +116,8 @@ def _render(pdf: bytes, look: Look, oversample: int) -> Image.Image:
     size = round(look.width * look.squeeze * scale), round(look.height * scale)
     document = PdfDocument(pdf)
     try:
-        image: Image.Image = document[0].render(scale=scale * oversample).to_pil().convert("RGB")
+        bitmap = document[0].render(scale=scale * oversample, rev_byteorder=True)
+        image: Image.Image = bitmap.to_pil().convert("RGB")  # a copy, out of pdfium's memory
     finally:
         document.close()
     return image if image.size == size else image.resize(size, Image.Resampling.BOX)

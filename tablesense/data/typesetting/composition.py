@@ -65,12 +65,17 @@ _FIGURES: dict[Part, float] = {
     figures.map_sketch: 0.08,
 }
 
-# A table leaves two marks, at its corners; the block keeps it whole and moves it to where it fits.
-_PRELUDE = """
-#let corner(room) = context {
-  let p = here().position(); [#metadata((p.page, p.x.pt(), p.y.pt(), room))<table>] }
+# How often tables have a page to themselves, as UNLV's often do.
+_LONE = {"listing": 0.85, "typewriter": 0.55, "annual": 0.35, "slide": 0.3}
+
+# A table leaves three marks: at its corners, and in its last cell, which stands outside of the corners where
+# the table is taller than the page. The block keeps it whole and moves it to where it fits.
+PRELUDE = """
+#let mark(..values) = context {
+  let p = here().position(); [#metadata((p.page, p.x.pt(), p.y.pt(), ..values.pos()))<table>] }
+#let seal = mark()
 #let truth(room, body) = block(breakable: false, {
-  place(top + left, corner(room)); body; place(bottom + right, corner(room)) })
+  place(top + left, mark(room)); body; place(bottom + right, mark()) })
 """
 
 
@@ -82,22 +87,22 @@ def compose(w: Writer, with_tables: bool) -> tuple[Look, str]:
         with_tables: Whether the page has tables.
     """
     look = draw_look(w)
-    return look, _PRELUDE + paper(w, look) + "\n".join(f"#({part})" for part in _flow(w, look, with_tables))
+    return look, PRELUDE + paper(w, look) + "\n".join(f"#({part})" for part in _flow(w, look, with_tables))
 
 
 def _flow(w: Writer, look: Look, with_tables: bool) -> list[str]:
     """The page's parts in reading order; what does not fit is left for a second page nobody sees."""
     height = look.area[1] * look.columns
-    lone = with_tables and w.chance({"listing": 0.85, "typewriter": 0.5, "slide": 0.3}.get(look.genre, 0.18))
+    lone = with_tables and w.chance(_LONE.get(look.genre, 0.2))
     plan = _plan(w, look, with_tables, lone)
-    # The estimates of heights run a little high, so a full page aims at more than its height.
-    extent = height * (1.35 if w.chance(0.7) else w.between(0.3, 1.0))
+    # The estimates of heights run high, so a full page aims at more than its height.
+    extent = height * (1.25 if w.chance(0.72) else w.between(0.3, 1.0))
     top = [_title(w, look)] if w.chance(0.75 if look.genre == "news" else 0.25) else []
     if look.genre in ("report", "paper") and w.chance(0.25):
         top.append(_footnote(w, look))
     parts: list[str] = []
     used = look.size * 4 * len(top)
-    tables_height = look.area[1] * (w.between(0.55, 0.97) if lone else w.choice((0.2, 0.35, 0.6, 0.85)))
+    tables_height = look.area[1] * (w.between(0.55, 0.97) if lone else w.choice((0.2, 0.4, 0.65, 0.9)))
     if plan.count("table") > 1:
         tables_height = min(tables_height, 0.85 * height / plan.count("table"))
     texts = 0 if lone else max(1, w.choice((len(plan) + 1, 2, 1)))
@@ -115,8 +120,8 @@ def _flow(w: Writer, look: Look, with_tables: bool) -> list[str]:
     # Text before the tables as well as after, so that they stand anywhere on the page.
     before: list[str] = []
     room = max(0.0, height * 0.9 - used)
-    ahead = 0.0
-    while not lone and ahead < room * w.random.random():
+    ahead, target = 0.0, room * w.random.random()
+    while not lone and ahead < target:
         ahead = _text(w, look, before, ahead)
     used += ahead
     while not lone and used < extent:
@@ -141,8 +146,10 @@ def _plan(w: Writer, look: Look, with_tables: bool, lone: bool) -> list[str]:
 def _text(w: Writer, look: Look, parts: list[str], used: float) -> float:
     part = w.pick(_TEXTS)
     room = look.area[1] * w.between(0.06, 0.3)
-    parts.append(part(w, look, look.column, room))
-    return used + (look.size * 2.5 if part is prose.heading else room * 0.85) + look.spacing
+    source = part(w, look, look.column, room)
+    parts.append(source)
+    lines = 1 + len(source) * look.size * (0.6 if look.mono else 0.48) / look.column
+    return used + min(room, lines * (look.size * 1.15 + look.leading)) + look.spacing
 
 
 def _title(w: Writer, look: Look) -> str:
@@ -151,6 +158,7 @@ def _title(w: Writer, look: Look) -> str:
     if look.genre == "news":
         size *= 1.5
         text = text.upper() if w.chance(0.4) else text
+    size = min(size, max(look.size, look.column / 7))
     ink, fill = w.choice(
         (("ffffff", "333333"), ("ffffff", tint(look.accent, 0.9)), (look.accent, tint(look.accent, 0.2)))
     )

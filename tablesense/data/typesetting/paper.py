@@ -43,8 +43,9 @@ def _background(w: Writer, look: Look) -> str:
     if look.columns > 1 and w.chance(0.6 if look.genre == "news" else 0.1):
         for k in range(1, look.columns):
             x = left + k * (look.column + look.gutter) - look.gutter / 2
-            rule = f"line(angle: 90deg, length: {look.area[1]:.1f}pt, stroke: 0.4pt)"
-            shapes.append(f"place(dx: {x:.1f}pt, dy: {top:.1f}pt, {rule})")
+            start = top + look.area[1] * (0.2 if look.genre == "news" else 0)  # below the headline
+            rule = f"line(angle: 90deg, length: {look.height - start - bottom:.1f}pt, stroke: 0.4pt)"
+            shapes.append(f"place(dx: {x:.1f}pt, dy: {start:.1f}pt, {rule})")
     if look.genre in ("typewriter", "listing") and w.chance(0.2):
         stamp = f"text(size: {w.count(9, 17)}pt, {quoted(f'{w.count(1, 999):03}')})"
         shapes.append(f"place(top + right, dx: -{w.count(20, 90)}pt, dy: {w.count(12, 30)}pt, {stamp})")

@@ -73,6 +73,8 @@ def statement(w: Writer, look: Look, width: float, height: float) -> str:
                 value = "$" + value
             cells.append(f"{strong}({quoted(value.replace(' ', chr(160)))})")
         dollar = False
+        if last:
+            cells[-1] += " + seal"
         if total:
             if last or w.chance(0.3):
                 line(1, w.choice((1, 2)))
@@ -129,6 +131,7 @@ def contents(w: Writer, look: Look, width: float, height: float) -> str:
             f"par(hanging-indent: {size}pt, {text} + {filled})",
             quoted(str(page)),
         ]
+    cells[-1] += " + seal"
     return (
         f"{{ set text(font: {quoted(look.body)}, size: {size}pt); "
         f"set par(justify: false, leading: {round(size * w.between(0, 0.2), 2)}pt, first-line-indent: 0pt); "

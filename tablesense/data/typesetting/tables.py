@@ -125,12 +125,13 @@ def data_table(w: Writer, look: Look, width: float, height: float) -> str:
             bars = [len(few) * k for k in range(1, times)] if w.chance(0.6) else []
     table = _Rows(w, look, face, columns)
     table.cells += [f"table.vline(x: {x}, stroke: {face.rule()})" for x in bars]
-    low, high = w.pick({(2, 5): 0.15, (4, 12): 0.25, (8, 26): 0.25, (70, 70): 0.35})
+    low, high = w.pick({(2, 5): 0.15, (4, 12): 0.22, (8, 26): 0.23, (70, 70): 0.4})
     table.fill(min(w.count(low, high), max(2, int(height / face.row) - 3)))
     widths = "1fr" if full else "auto"
     first = f"{w.between(1, 3)}fr" if full else "auto"
     others = ", ".join([widths] * (len(columns) - 1))
-    return table.source(f"({first}, {others},)", w.choice((0, 0, w.between(2, 24))) if not full else 0)
+    extra = 0 if full else w.choice((0, w.between(2, 24), w.between(8, 40) if look.mono else 0))
+    return table.source(f"({first}, {others},)", extra)
 
 
 def text_table(w: Writer, look: Look, width: float, height: float) -> str:
@@ -199,6 +200,8 @@ class _Rows:
             if last and total and rules != "none" and span == 1:
                 self.hline(0.7, w.choice((0, 0, 1)))
             self._data(i, last and total, span)
+            if last:
+                self.cells[-1] += " + seal"
             closed = i % span == span - 1
             if (rules == "rows" or (span > 1 and closed and rules == "booktabs")) and not last:
                 self.hline(0.6, 0 if closed else 1)
