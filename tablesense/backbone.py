@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import timm
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from timm.layers import Conv2dSame, FrozenBatchNormAct2d, pad_same
 from timm.utils.model import freeze_batch_norm_2d
 from torch import Tensor, nn
@@ -33,12 +36,7 @@ def build_backbone(
     Raises:
         UserError: No such model, or weights that are not there or do not fit.
     """
-    if name.split(".")[0] not in timm.list_models():
-        near = timm.list_models(f"*{name.split('.')[0]}*")[:3]
-        raise UserError(
-            f"model.detr.backbone: expected the name of a timm model, found {name!r}"
-            + (f"; near it: {', '.join(near)}" if near else "")
-        )
+    check_backbone(name, out_indices)
     packaged = weights == "imagenet" and name == "tf_efficientnet_lite0"
     try:
         model = timm.create_model(
@@ -49,9 +47,15 @@ def build_backbone(
         )
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"model.detr.backbone_weights=imagenet: the weights of {name} could not be downloaded: give the path "
-            "of a file of them, or null to start from random ones"
+            f"model.detr.backbone_weights=imagenet: the weights of {name} could not be downloaded: give the "
+            "path of a file of them, or null to start from random ones"
         ) from error
+    if weights is None:
+        # timm starts the last norm of a residual branch at 0: frozen there, no branch would ever learn. At 1,
+        # with nothing to normalise them, they would make the features of a ResNet-101 2e4 large.
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d) and not module.weight.any():
+                nn.init.constant_(module.weight, 0.2)
     if packaged:
         _load_weights(model, *_read_weights(_packaged_lite0()))
     elif isinstance(weights, dict):
@@ -59,9 +63,32 @@ def build_backbone(
     elif weights not in (None, "imagenet"):
         _load_weights(model, *_read_weights(Path(weights)))
     frozen: nn.Module = freeze_batch_norm_2d(model)
-    fold_frozen_norms(frozen)
+    try:
+        fold_frozen_norms(frozen)
+    except AssertionError as error:  # timm's, about the size of the image
+        raise UserError(f"model.detr.backbone: {name} does not take pages of any size: {error}") from error
     freeze_stages(frozen, frozen_stages)
     return frozen
+
+
+def check_backbone(name: str, out_indices: tuple[int, ...]) -> None:
+    """Refuse what timm has not, before anything is built from it.
+
+    Raises:
+        UserError: No such model, or it has no such feature maps.
+    """
+    if name.split(".")[0] not in timm.list_models():
+        near = timm.list_models(f"*{name.split('.')[0]}*")[:3]
+        raise UserError(
+            f"model.detr.backbone: expected the name of a timm model, found {name!r}"
+            + (f"; near it: {', '.join(near)}" if near else "")
+        )
+    with torch.device("meta"):  # neither memory nor random numbers
+        maps = len(timm.create_model(name, features_only=True).feature_info.info)
+    if max(out_indices) >= maps:
+        raise UserError(
+            f"model.detr.out_indices: expected at most {maps - 1} for {name}, found {list(out_indices)}"
+        )
 
 
 class FrozenNormConv2d(nn.Conv2d):
@@ -118,7 +145,7 @@ def fold_frozen_norms(model: nn.Module) -> None:
                 continue
             if not isinstance(norm, (FrozenBatchNorm2d, FrozenBatchNormAct2d)):
                 continue
-            if norm.num_features != conv.out_channels:
+            if len(norm.weight) != conv.out_channels:
                 continue
             module.register_module(conv_name, FrozenNormConv2d(conv, norm))
             module.register_module(norm_name, getattr(norm, "act", nn.Identity()))
@@ -154,21 +181,25 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
         raise UserError(
             f"model.detr.backbone_weights: expected 'imagenet', null or a file of weights, found {path}"
         )
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path), path.name
-    return torch.load(path, map_location="cpu", weights_only=True), path.name
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path), path.name
+        return torch.load(path, map_location="cpu", weights_only=True), path.name
+    except (SafetensorError, UnpicklingError, EOFError, RuntimeError) as error:
+        raise UserError(f"model.detr.backbone_weights: no weights can be read from {path}") from error
 
 
 def _load_weights(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
-    if "_conv_stem.weight" in state:
+    if "_conv_stem.weight" in state and hasattr(model, "blocks"):
         state = _timm_lite0(state, model)
-    missing = [
-        key
-        for key in model.load_state_dict(state, strict=False).missing_keys
-        if not key.endswith("num_batches_tracked")
-    ]
+    try:
+        keys = model.load_state_dict(state, strict=False).missing_keys
+    except (RuntimeError, TypeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(
+            f"model.detr.backbone_weights: {source} does not fit the backbone: {reason}"
+        ) from error
+    missing = [key for key in keys if not key.endswith("num_batches_tracked")]
     if missing:
         raise UserError(
             f"model.detr.backbone_weights: {source} does not fit the backbone: {len(missing)} weights are "

@@ -8,6 +8,9 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
+from tablesense.module import TableDETRModule
+from tablesense.pictures import contact_sheet
+
 
 class RunReport(Callback):
     """A line for each epoch and a few at the end, on the standard output, whatever the progress bar does.
@@ -42,11 +45,16 @@ class RunReport(Callback):
 
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Name the best checkpoint and the next command."""
+        """Name the best checkpoint, draw what it finds on a few pages, and say what comes next."""
         checkpoint = trainer.checkpoint_callback
-        best = getattr(checkpoint, "best_model_path", "")
-        if not best:
+        if not getattr(checkpoint, "best_model_path", ""):
             return
+        best = self.folder / "checkpoints" / Path(checkpoint.best_model_path).name  # type: ignore[union-attr]
         score = getattr(checkpoint, "best_model_score", None)
         print(f"best val/f1 {float(score):.3f}: {best}" if score is not None else f"checkpoint: {best}")
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        pages = data.val_pages[:: max(1, len(data.val_pages) // 8)][:8]
+        picture = self.folder / "found.png"
+        contact_sheet(TableDETRModule.load_from_checkpoint(best, map_location="cpu"), pages).save(picture)
+        print(f"pages it was validated on, truth in green, finds in red: {picture}")
         print(f"next: tablesense test --config {self.folder / 'config.yaml'} --ckpt_path {best}", flush=True)

@@ -26,9 +26,10 @@ def pad_targets(targets: Sequence[Target], device: torch.device) -> tuple[Tensor
         the largest number of tables on a page, at least 1.
     """
     size = max([1, *(len(target["labels"]) for target in targets)])
-    labels = torch.zeros(len(targets), size, dtype=torch.long)
-    boxes = torch.tensor([0.5, 0.5, 1.0, 1.0]).repeat(len(targets), size, 1)
-    valid = torch.zeros(len(targets), size, dtype=torch.bool)
+    own = targets[0]["labels"].device if targets else device  # nothing is copied back from a GPU
+    labels = torch.zeros(len(targets), size, dtype=torch.long, device=own)
+    boxes = torch.tensor([0.5, 0.5, 1.0, 1.0], device=own).repeat(len(targets), size, 1)
+    valid = torch.zeros(len(targets), size, dtype=torch.bool, device=own)
     for i, target in enumerate(targets):
         number = len(target["labels"])
         labels[i, :number] = target["labels"]

@@ -13,7 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from timm import get_pretrained_cfg
 from torch import Tensor
 from torchmetrics import MetricCollection
-from torchvision.ops import box_convert
+from torchvision.ops import batched_nms, box_convert
 
 from tablesense.detr import DetrConfig, build_detr
 from tablesense.errors import UserError
@@ -45,6 +45,9 @@ class TableDETRModule(LightningModule):
         image_size: The longest side of the pages that it is given, in pixels.
         score_threshold: The lowest score that counts as a find, fixed for a run so that F1 can be
             compared between runs.
+        nms_iou: Of finds of one class that overlap by more than this IoU only the best stays; 1 keeps
+            all. A DETR needs no such step once it is fully trained, but learns late to find each table
+            only once, and tables do not lie on tables.
     """
 
     mean: Tensor
@@ -58,13 +61,14 @@ class TableDETRModule(LightningModule):
         class_names: Sequence[str] = ("table",),
         image_size: int = 384,
         score_threshold: float = 0.5,
+        nms_iou: float = 0.5,
     ) -> None:
         super().__init__()
         self.config = _options(detr, DetrConfig)
         self.loss_config = _options(loss, LossConfig)
         self.training_config = _options(training, TrainingConfig)
         self.class_names, self.image_size = tuple(class_names), image_size
-        self.score_threshold = score_threshold
+        self.score_threshold, self.nms_iou = score_threshold, nms_iou
         if (self.loss_config.classification == "softmax") != (self.config.arch == "detr"):
             expected = "softmax" if self.config.arch == "detr" else "focal or varifocal"
             raise UserError(
@@ -80,6 +84,7 @@ class TableDETRModule(LightningModule):
                 "class_names": list(self.class_names),
                 "image_size": image_size,
                 "score_threshold": score_threshold,
+                "nms_iou": nms_iou,
             },
             logger=False,
         )
@@ -125,8 +130,8 @@ class TableDETRModule(LightningModule):
             sizes: Width and height of each page in the units wanted, [batch_size, 2].
 
         Returns:
-            One dict a page, torchmetrics' detection format: `boxes` [num_queries, 4] xyxy, `scores` and
-            `labels` [num_queries], best first.
+            One dict a page, torchmetrics' detection format: `boxes` [finds, 4] xyxy, `scores` and
+            `labels` [finds], best first; at most num_queries finds.
         """
         logits = outputs["pred_logits"].float()
         if self.config.arch == "detr":
@@ -135,10 +140,11 @@ class TableDETRModule(LightningModule):
             scores, labels = logits.sigmoid().max(-1)
         boxes = box_convert(outputs["pred_boxes"].float(), "cxcywh", "xyxy").clamp(0, 1)
         boxes = boxes * sizes.to(boxes).repeat(1, 2)[:, None]
-        scores, order = scores.sort(dim=-1, descending=True)
-        labels = labels.gather(1, order)
-        boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
-        return [{"boxes": b, "scores": s, "labels": c} for b, s, c in zip(boxes, scores, labels, strict=True)]
+        pages = []
+        for box, score, label in zip(boxes, scores, labels, strict=True):
+            keep = batched_nms(box, score, label, self.nms_iou)  # best first
+            pages.append({"boxes": box[keep], "scores": score[keep], "labels": label[keep]})
+        return pages
 
     # -- steps -------------------------------------------------------------------------------------
 

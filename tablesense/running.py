@@ -136,7 +136,7 @@ class TableCLI(LightningCLI):
             return
         for key in "detr", "loss":
             config.model[key] = Namespace(kept[key])  # type: ignore[no-untyped-call]
-        config.model.score_threshold = kept["score_threshold"]
+        config.model.score_threshold, config.model.nms_iou = kept["score_threshold"], kept["nms_iou"]
         config.model.image_size = config.data.image_size = kept["image_size"]
         config.data.class_names = kept["class_names"]
 
@@ -171,7 +171,8 @@ def _hyperparameters(path: Path) -> dict[str, Any]:
         )
     try:
         kept = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["hyper_parameters"]
-        return {name: kept[name] for name in ("detr", "loss", "score_threshold", "image_size", "class_names")}
+        names = "detr", "loss", "score_threshold", "nms_iou", "image_size", "class_names"
+        return {name: kept[name] for name in names}
     except Exception as error:
         raise UserError(
             f"ckpt_path: {path} is not a checkpoint of tablesense: expected one that `tablesense fit` wrote"
@@ -193,6 +194,10 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+_UNKNOWN = re.compile(r"(?:unrecognized arguments: --|accept option '|[Kk]ey [\"'])([\w.]+)(?!.*Expected)")
+_WRONG_TYPE = re.compile(r"key \"([\w.]+)\": Expected an? (.+?)\. Got value: (.+)")
+
+
 def explain(message: str, known: set[str]) -> str:
     """Say in one line what was wrong with a command or a recipe.
 
@@ -201,12 +206,15 @@ def explain(message: str, known: set[str]) -> str:
         known: The right keys, from which the nearest to a wrong one is named.
     """
     message = " ".join(message.split())
-    wrong = re.search(
-        r"unrecognized arguments: --([^\s=]+)|[Kk]ey \"?'?([\w.]+)\"?'? is not expected", message
-    )
-    if not wrong:
-        return message
-    key = wrong[1] or wrong[2]
-    near = get_close_matches(key, known, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]}?" if near else "see tablesense fit --help for all keys"
-    return f"unknown key {key}: {hint}"
+    if found := _WRONG_TYPE.search(message):
+        key, kind, value = found.groups()
+        kind = re.sub(r"<class '([\w.]+)'>", r"\1", kind)
+        kind = re.sub(r"typing\.Literal\[(.+)\]", r"one of \1", kind)
+        return f"{key}: expected {kind}, found {value}"
+    if "File does not exist" in message:
+        return f"--config: no file {message.rsplit(': ', 1)[1]}"
+    if found := _UNKNOWN.search(message):
+        near = get_close_matches(found[1], known, n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]}?" if near else "see tablesense fit --help for all keys"
+        return f"unknown key {found[1]}: {hint}"
+    return message

@@ -55,11 +55,15 @@ class Page:
         """
         if self.number is not None:
             return self._render(longest_side)
-        image = Image.open(self.path)
+        image: Image.Image = Image.open(self.path)
         if longest_side is not None:
             scale = longest_side / max(image.size)
             image.draft(image.mode, (int(image.width * scale), int(image.height * scale)))
-        return image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB")
+        if image.has_transparency_data:  # ink on nothing is meant to lie on white paper
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        elif image.mode.startswith("I"):  # 16 bits of grey
+            return image.point(lambda grey: grey / 256).convert("L")
+        return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
     def _render(self, longest_side: int | None) -> Image.Image:
         from pypdfium2 import PdfDocument  # 60 ms that only PDF pages need

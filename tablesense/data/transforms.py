@@ -85,11 +85,10 @@ def crop(image: Image.Image, boxes: Boxes, rng: Random, tries: int = 12) -> tupl
     """
     for _ in range(tries):
         scale = rng.uniform(0.45, 1)
-        width = image.width * scale
-        height = image.height * min(1, scale * rng.uniform(0.8, 1.25))
-        left = round(rng.uniform(0, image.width - width))
-        top = round(rng.uniform(0, image.height - height))
-        right, bottom = left + round(width), top + round(height)
+        width = max(1, round(image.width * scale))
+        height = max(1, round(image.height * min(1, scale * rng.uniform(0.8, 1.25))))
+        left, top = rng.randint(0, image.width - width), rng.randint(0, image.height - height)
+        right, bottom = left + width, top + height
         if all(
             (left <= x0 and top <= y0 and x1 <= right and y1 <= bottom)
             or (right <= x0 or bottom <= y0 or x1 <= left or y1 <= top)
@@ -146,7 +145,7 @@ def degrade_print(image: Image.Image, rng: Random) -> Image.Image:
 
 
 def degrade_scan(image: Image.Image, boxes: Boxes, rng: Random) -> Image.Image:
-    """What the scanner adds: uneven light, dark edges, specks, noise, blur. No edge hides a table."""
+    """What the scanner adds: uneven light, dark edges, specks, noise, blur. No edge reaches a table."""
     pixels = np.array(image.convert("L"), dtype=np.float32)
     height, width = pixels.shape
     noise = np.random.default_rng(rng.getrandbits(64))
@@ -155,7 +154,7 @@ def degrade_scan(image: Image.Image, boxes: Boxes, rng: Random) -> Image.Image:
     if rng.random() < 0.15:
         side, edge = rng.randrange(4), rng.randint(2, max(3, width // 12))
         for x0, y0, x1, y1 in (box for box in boxes if in_view(box, image)):
-            edge = max(0, min(edge, int((x0, y0, width - x1, height - y1)[side])))
+            edge = max(0, min(edge, int((x0, y0, width - x1, height - y1)[side] / 2)))
         strips = pixels[:, :edge], pixels[:edge], pixels[:, width - edge :], pixels[height - edge :]
         strips[side][:] = rng.randint(0, 90)
     if rng.random() < 0.3:

@@ -1,0 +1,573 @@
+"""From a data set on disk to batches: splits, classes, padding, chance, processes, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+from lightning import LightningModule, Trainer, seed_everything
+from lightning.fabric.utilities.data import _replace_dunder_methods
+from lightning.pytorch.trainer.connectors.data_connector import _get_distributed_sampler
+from lightning.pytorch.trainer.states import RunningStage
+from lightning.pytorch.utilities.data import _update_dataloader
+from PIL import Image, ImageDraw
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
+from torchvision.ops import box_convert
+
+from tablesense import SyntheticConfig, TableDataModule, UserError
+from tablesense.data.batches import AspectBatchSampler, Batch, PageDataset, Sample, collate
+from tablesense.data.page import Page
+
+SIZE = (120, 160)
+SLOTS = ((40, 10, 80, 30), (40, 70, 80, 90), (40, 130, 80, 150))
+"""Where the first, second and third box of a page lie."""
+
+Pages = dict[str, Sequence[str]]
+"""Names of image files, each with the classes of its boxes."""
+
+
+def write_pages(root: Path, **splits: Pages) -> Path:
+    """A COCO data set with a file and a folder of images for each split; "all" is none."""
+    for split, pages in splits.items():
+        classes = sorted({label for labels in pages.values() for label in labels})
+        content: dict[str, list[dict[str, Any]]] = {
+            "images": [],
+            "annotations": [],
+            "categories": [{"id": 7 + i, "name": name} for i, name in enumerate(classes)],
+        }
+        folder = root / ("images" if split == "all" else split)
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, (name, labels) in enumerate(pages.items()):
+            image = Image.new("L", SIZE, 255)
+            content["images"].append({"id": number, "file_name": name, "width": SIZE[0], "height": SIZE[1]})
+            for label, (x0, y0, x1, y1) in zip(labels, SLOTS, strict=False):
+                # The first class is black, the others lighter by 80 each.
+                ImageDraw.Draw(image).rectangle((x0, y0, x1 - 1, y1 - 1), fill=80 * classes.index(label))
+                content["annotations"].append({
+                    "id": len(content["annotations"]),
+                    "image_id": number,
+                    "category_id": 7 + classes.index(label),
+                    "bbox": [x0, y0, x1 - x0, y1 - y0],
+                })  # fmt: skip
+            image.save(folder / name)
+        (root / f"{'annotations' if split == 'all' else split}.json").write_text(json.dumps(content))
+    return root
+
+
+def tables(*documents: str, pages: int = 2) -> Pages:
+    """Pages with one table each."""
+    return {f"{document}_{page}.png": ["table"] for document in documents for page in range(pages)}
+
+
+def build(path: Path | None, **options: Any) -> TableDataModule:
+    return TableDataModule(path, **{"image_size": 96, "batch_size": 4, "num_workers": 0, **options})
+
+
+def names(pages: Sequence[Page]) -> list[str]:
+    return [page.name for page in pages]
+
+
+def message(action: Callable[[], object]) -> str:
+    """The one line of the error that a person meets."""
+    with pytest.raises(UserError) as caught:
+        action()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def sample(width: int, height: int) -> Sample:
+    """A white page whose one box is its middle 80%."""
+    return {
+        "image": torch.full((3, height, width), 255, dtype=torch.uint8),
+        "boxes": torch.tensor([[0.5, 0.5, 0.8, 0.8]]),
+        "labels": torch.tensor([0]),
+        "size": (width, height),
+        "name": f"{width}x{height}",
+    }
+
+
+# -- batches ----------------------------------------------------------------------------------------
+
+
+def test_pages_are_padded_with_zeros_and_masked() -> None:
+    batch = collate([sample(70, 50), sample(40, 65), sample(96, 1)])
+    pixels, mask = batch["pixel_values"], batch["pixel_mask"]
+    assert (pixels.dtype, pixels.shape) == (torch.uint8, (3, 3, 96, 96))
+    assert (mask.dtype, mask.shape) == (torch.bool, (3, 96, 96))
+    for i, (width, height) in enumerate(((70, 50), (40, 65), (96, 1))):
+        assert mask[i, :height, :width].all()
+        assert mask[i].sum() == width * height
+    assert (pixels == 255 * mask[:, None]).all()
+    assert batch["names"] == ["70x50", "40x65", "96x1"]
+
+
+@pytest.mark.parametrize("width", [1, 31, 32, 33, 64, 65])
+def test_the_sides_of_a_batch_are_multiples_of_32(width: int) -> None:
+    assert collate([sample(width, 40)])["pixel_values"].shape == (1, 3, 64, -(-width // 32) * 32)
+
+
+def write_page(path: Path, size: tuple[int, int]) -> Page:
+    """A page whose one box is its middle 80%."""
+    Image.new("L", size, 255).save(path)
+    width, height = size
+    box = (0.1 * width, 0.1 * height, 0.9 * width, 0.9 * height)
+    return Page(path, path.stem, size, (box,), ("table",))
+
+
+def test_boxes_are_relative_to_the_page_not_to_the_padding(tmp_path: Path) -> None:
+    wide, high = (write_page(tmp_path / f"{w}.png", (w, h)) for w, h in ((1000, 800), (800, 1200)))
+    dataset = PageDataset([wide, high], ["table"], 320, "none")
+    alone, together = collate([dataset[0]]), collate([dataset[0], dataset[1]])
+    assert alone["pixel_values"].shape == (1, 3, 256, 320)
+    assert together["pixel_values"].shape == (2, 3, 320, 320)
+    for batch in (alone, together):
+        assert batch["targets"][0]["boxes"].tolist() == [pytest.approx([0.5, 0.5, 0.8, 0.8])]
+        assert batch["targets"][0]["size"].tolist() == [1000, 800]
+    assert together["targets"][1]["size"].dtype == torch.float
+
+
+def test_labels_follow_their_boxes_when_a_crop_leaves_tables_out(tmp_path: Path) -> None:
+    # A box's shape says which it is: one, two or three times as wide as high.
+    boxes = ((10.0, 70.0, 50.0, 90.0), (10.0, 10.0, 30.0, 30.0), (10.0, 130.0, 70.0, 150.0))
+    labels = ("table rotated", "table", "figure")
+    Image.new("L", SIZE, 255).save(tmp_path / "a.png")
+    page = Page(tmp_path / "a.png", "a", SIZE, boxes, labels)
+    dataset = PageDataset([page], ["table", "table rotated", "figure"], 160, "light")
+    torch.manual_seed(0)
+    seen: set[tuple[int, ...]] = set()
+    for _ in range(300):
+        drawn = dataset[0]
+        height, width = drawn["image"].shape[1:]
+        shapes = drawn["boxes"][:, 2] * width / (drawn["boxes"][:, 3] * height)
+        assert drawn["labels"].tolist() == [round(float(shape)) - 1 for shape in shapes]
+        seen.add(tuple(drawn["labels"].tolist()))
+    assert seen >= {(1, 0, 2), (1, 0), (1, 2), (0,), (1,), ()}
+
+
+def test_boxes_stay_on_the_page_and_have_an_area(tmp_path: Path) -> None:
+    boxes = tuple((float(x), 0.0, x + 20.0, 160.0) for x in range(0, 120, 20))
+    Image.new("L", (120, 160), 255).save(tmp_path / "a.png")
+    dataset = PageDataset(
+        [Page(tmp_path / "a.png", "a", (120, 160), boxes, ("table",) * 6)], ["table"], 160, "scan"
+    )
+    torch.manual_seed(0)
+    for _ in range(200):
+        corners = box_convert(dataset[0]["boxes"], "cxcywh", "xyxy")
+        assert len(corners) >= 1
+        assert corners.min() > -1e-6
+        assert corners.max() < 1 + 1e-6
+        assert (corners[:, 2:] - corners[:, :2]).min() > 0.05
+
+
+# -- batches of one orientation ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_each_page_comes_once_and_there_are_as_many_batches_as_usual(drop_last: bool) -> None:
+    rng = Random(5)
+    for _ in range(300):
+        count, size = rng.randint(0, 40), rng.randint(1, 9)
+        share = rng.random()
+        landscape = [rng.random() < share for _ in range(count)]
+        order = rng.sample(range(count), count)
+        sampler = AspectBatchSampler(order, size, drop_last, landscape)  # type: ignore[arg-type]
+        batches = list(sampler)
+        usual = list(BatchSampler(order, size, drop_last))
+        assert len(sampler) == len(batches) == len(usual)
+        assert sorted(map(len, batches)) == sorted(map(len, usual))
+        drawn = [i for batch in batches for i in batch]
+        assert len(set(drawn)) == len(drawn)
+        if not drop_last:
+            assert set(drawn) == set(range(count))
+        mixed = sum(len({landscape[i] for i in batch}) == 2 for batch in batches)
+        assert mixed <= 1
+
+
+def test_a_second_pass_is_as_complete_as_the_first() -> None:
+    sampler = AspectBatchSampler(
+        SequentialSampler(range(7)), 2, False, [True, False, True, True, False, False, False]
+    )
+    assert list(sampler) == [[0, 2], [1, 4], [5, 6], [3]]
+    assert list(sampler) == [[0, 2], [1, 4], [5, 6], [3]]
+
+
+def processes_of(data: TableDataModule, count: int) -> list[DataLoader[Batch]]:
+    """The training loaders of so many processes, as Lightning's trainer makes them."""
+    with _replace_dunder_methods(DataLoader, "dataset"), _replace_dunder_methods(BatchSampler):
+        loader = data.train_dataloader()
+    samplers = [
+        _get_distributed_sampler(loader, shuffle=True, overfit_batches=0, num_replicas=count, rank=rank)
+        for rank in range(count)
+    ]
+    return [_update_dataloader(loader, sampler, RunningStage.TRAINING) for sampler in samplers]
+
+
+@pytest.mark.parametrize("documents", [4, 5, 6, 9])
+def test_two_processes_get_other_pages_and_equally_many_batches(tmp_path: Path, documents: int) -> None:
+    write_pages(tmp_path, train=tables(*map(str, range(documents))), val=tables("v"))
+    data = build(tmp_path, batch_size=2, augment="none")
+    first, second = processes_of(data, 2)
+    assert isinstance(first.batch_sampler, AspectBatchSampler)
+    pages = [[name for batch in loader for name in batch["names"]] for loader in (first, second)]
+    assert len(first) == len(second) == documents // 2
+    assert not set(pages[0]) & set(pages[1])
+    assert len(pages[0]) == len(pages[1]) == 2 * (documents // 2)
+    first.batch_sampler.sampler.set_epoch(1)  # type: ignore[union-attr]
+    assert [name for batch in first for name in batch["names"]] != pages[0]
+
+
+def test_a_process_with_less_than_a_batch_trains_on_what_there_is(tmp_path: Path) -> None:
+    write_pages(tmp_path, train=tables("a", "b", "c"), val=tables("v"))
+    data = build(tmp_path, batch_size=4)
+    data.trainer = Trainer(
+        accelerator="cpu", devices=2, strategy="ddp", logger=False, enable_checkpointing=False, barebones=True
+    )
+    assert data.trainer.world_size == 2
+    assert [[len(batch["names"]) for batch in loader] for loader in processes_of(data, 2)] == [[3], [3]]
+
+
+# -- which pages ------------------------------------------------------------------------------------
+
+
+def test_synthetic_pages_are_the_default(tmp_path: Path) -> None:
+    data = build(None, batch_size=3, synthetic=SyntheticConfig(pages=6, val_pages=3, cache_dir=tmp_path))
+    data.prepare_data()
+    assert data.class_names == ("table",)
+    assert (len(data.train_pages), len(data.val_pages)) == (6, 3)
+    assert data.test_pages == data.val_pages
+    (train, rest), (val,) = data.train_dataloader(), data.val_dataloader()
+    assert len({*train["names"], *rest["names"]}) == 6
+    assert sorted(val["names"]) == sorted(names(data.val_pages))
+    assert train["pixel_values"].dtype == torch.uint8
+    assert max(train["pixel_values"].shape[2:]) <= 96
+
+
+def test_a_data_set_brings_its_own_splits(tmp_path: Path) -> None:
+    write_pages(tmp_path, train=tables("a", "b"), val=tables("c"), test=tables("d"))
+    data = build(tmp_path)
+    assert names(data.train_pages) == ["a_0.png", "a_1.png", "b_0.png", "b_1.png"]
+    assert names(data.val_pages) == ["c_0.png", "c_1.png"]
+    assert names(data.test_pages) == ["d_0.png", "d_1.png"]
+
+
+def test_whole_documents_are_held_back_where_there_is_no_val_split(tmp_path: Path) -> None:
+    write_pages(tmp_path, train=tables(*"abcdefghij", pages=3), test=tables("z"))
+    held = {}
+    for seed in (0, 1):
+        data = build(tmp_path, val_fraction=0.2, split_seed=seed)
+        train, val = ({page.document for page in pages} for pages in (data.train_pages, data.val_pages))
+        assert train | val == set("abcdefghij")
+        assert not train & val
+        assert (len(data.train_pages), len(data.val_pages)) == (24, 6)
+        assert names(data.test_pages) == ["z_0.png", "z_1.png"]
+        held[seed] = val
+    assert held[0] != held[1]
+
+
+def test_without_a_test_split_what_is_validated_on_is_tested(tmp_path: Path) -> None:
+    write_pages(tmp_path / "one", train=tables("a", "b"))
+    write_pages(tmp_path / "other", train=tables("c"))
+    assert build(tmp_path / "one").test_pages == build(tmp_path / "one").val_pages
+    data = build(tmp_path / "one", val_path=tmp_path / "other")
+    assert names(data.test_pages) == ["c_0.png", "c_1.png"]
+
+
+def test_other_data_sets_to_validate_and_test_on(tmp_path: Path) -> None:
+    write_pages(tmp_path / "one", train=tables("a", "b"))
+    write_pages(tmp_path / "two", val=tables("c"), train=tables("d"))
+    write_pages(tmp_path / "three", all=tables("e"))
+    data = build(tmp_path / "one", val_path=tmp_path / "two", test_path=tmp_path / "three")
+    assert len(data.train_pages) == 4  # nothing is held back
+    assert names(data.val_pages) == ["c_0.png", "c_1.png"]
+    assert names(data.test_pages) == ["e_0.png", "e_1.png"]
+
+
+def test_validating_needs_no_training_pages(tmp_path: Path) -> None:
+    write_pages(tmp_path, val=tables("a"), test=tables("b"))
+    assert names(build(tmp_path).val_pages) == ["a_0.png", "a_1.png"]
+    assert names(build(tmp_path).test_pages) == ["b_0.png", "b_1.png"]
+    assert message(lambda: build(tmp_path).train_pages) == (
+        f"data.path: expected train pages in {tmp_path}, found only val, test pages: give a train split"
+    )
+    only_test = tmp_path / "test.json"
+    assert names(build(only_test).test_pages) == ["b_0.png", "b_1.png"]
+    assert message(lambda: build(only_test).val_pages) == (
+        f"data.path: expected val pages in {only_test}, found only test pages: give data.val_path"
+    )
+
+
+class Counts(LightningModule):
+    """Counts the pages it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.seen += batch["names"]
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self.seen += batch["names"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "key"), [("validate", "val_path"), ("test", "val_path"), ("test", "test_path")]
+)
+def test_no_synthetic_pages_are_made_to_score_other_pages(tmp_path: Path, verb: str, key: str) -> None:
+    write_pages(tmp_path / "pages", val=tables("a"))
+    cache = tmp_path / "cache"
+    data = build(
+        None, **{key: tmp_path / "pages"}, synthetic=SyntheticConfig(pages=1, val_pages=1, cache_dir=cache)
+    )
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+    model = Counts()
+    getattr(trainer, verb)(model, datamodule=data, verbose=False)
+    assert sorted(model.seen) == ["a_0.png", "a_1.png"]
+    assert not cache.exists()
+
+
+# -- which classes ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "given", "expected"),
+    [
+        (["table"], None, ("table",)),
+        (["Text", "Table", "Figure"], None, ("table",)),
+        (["Table_Rotated", "table", "list"], None, ("table", "table rotated")),
+        (["borderless", "bordered"], None, ("bordered", "borderless")),
+        (["Text", "Table", "Figure"], ["figure", "TABLE"], ("figure", "table")),
+        (["table-rotated", "table"], ["Table Rotated", "table_rotated"], ("table rotated",)),
+    ],
+)
+def test_the_classes_to_find(
+    tmp_path: Path, found: list[str], given: list[str] | None, expected: tuple[str, ...]
+) -> None:
+    write_pages(tmp_path, train={"a_1.png": found, "b_1.png": found}, val={"c_1.png": found})
+    data = build(tmp_path, class_names=given, augment="none")
+    assert data.class_names == expected
+    (batch,) = data.val_dataloader()
+    labels = batch["targets"][0]["labels"].tolist()
+    wanted = [" ".join(name.lower().replace("_", " ").replace("-", " ").split()) for name in found]
+    assert labels == [expected.index(name) for name in wanted if name in expected]
+
+
+def test_classes_that_are_not_looked_for_are_reported_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_pages(
+        tmp_path,
+        train={"a_1.png": ["Text", "Table", "Text"], "b_1.png": ["Figure"]},
+        val={"c_1.png": ["Table"]},
+    )
+    data = build(tmp_path)
+    for _ in range(2):
+        assert [len(page.boxes) for page in data.train_pages] == [1, 0]
+        list(data.train_dataloader())
+        list(data.val_dataloader())
+    assert caplog.messages == ["train pages: boxes of classes that are not looked for: 2 Text, 1 Figure"]
+
+
+def test_boxes_left_out_are_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("one", "two"):
+        write_pages(tmp_path / name, train=tables("a", "b"))
+        file = tmp_path / name / "train.json"
+        content = json.loads(file.read_text())
+        content["annotations"][0]["bbox"] = [10, 10, 0, 5]
+        content["annotations"][1]["iscrowd"] = 1
+        file.write_text(json.dumps(content))
+    data = build(tmp_path / "one", val_path=tmp_path / "two")
+    for _ in range(2):
+        list(data.train_dataloader())
+        list(data.val_dataloader())
+        list(data.test_dataloader())
+    reports = [
+        f"{tmp_path / name}: boxes left out or clipped: 1 crowd; 1 zero area" for name in ("one", "two")
+    ]
+    assert caplog.messages == reports
+    assert all(record.levelno == logging.WARNING for record in caplog.records)
+
+
+# -- chance -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_seed_gives_the_same_batches_and_every_epoch_others(tmp_path: Path, workers: int) -> None:
+    write_pages(tmp_path, train=tables("a", "b", "c"), val=tables("v"))
+
+    def epochs() -> list[list[Batch]]:
+        seed_everything(3, verbose=False)
+        loader = build(tmp_path, num_workers=workers, batch_size=3).train_dataloader()
+        return [list(loader) for _ in range(2)]
+
+    once, again = epochs(), epochs()
+    for first, second in zip(once[0] + once[1], again[0] + again[1], strict=True):
+        assert first["names"] == second["names"]
+        assert first["pixel_values"].equal(second["pixel_values"])
+    assert [batch["names"] for batch in once[0]] != [batch["names"] for batch in once[1]]
+    views: dict[str, list[torch.Tensor]] = {}
+    for batch in once[0] + once[1]:
+        for name, pixels in zip(batch["names"], batch["pixel_values"], strict=True):
+            views.setdefault(name, []).append(pixels)
+    assert sorted(views) == ["a_0.png", "a_1.png", "b_0.png", "b_1.png", "c_0.png", "c_1.png"]
+    assert not any(first.equal(second) for first, second in views.values())
+
+
+def test_validation_shows_every_page_once_and_always_the_same(tmp_path: Path) -> None:
+    pages = tables(*"abcde")
+    write_pages(tmp_path, train=tables("t"), val=pages)
+    for name in list(pages)[::3]:  # some are wider than high
+        Image.new("L", SIZE[::-1], 255).save(tmp_path / "val" / name)
+    content = json.loads((tmp_path / "val.json").read_text())
+    for image in content["images"][::3]:
+        image["width"], image["height"] = SIZE[::-1]
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    data = build(tmp_path)
+    first, second = (list(data.val_dataloader()) for _ in range(2))
+    assert sorted(name for batch in first for name in batch["names"]) == sorted(pages)
+    for once, again in zip(first, second, strict=True):
+        assert once["names"] == again["names"]
+        assert once["pixel_values"].equal(again["pixel_values"])
+    assert [tuple(batch["pixel_values"].shape) for batch in first] == [
+        (4, 3, 96, 96),
+        (4, 3, 96, 96),
+        (2, 3, 96, 96),
+    ]
+
+
+# -- real pages -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "pages"), [("icdar2013", 111), ("unlv", 191)])
+def test_real_data_sets_give_batches(real_data: Path, name: str, pages: int) -> None:
+    data = build(real_data / name, image_size=128, batch_size=3)
+    assert data.class_names == ("table",)
+    assert len(data.train_pages) + len(data.val_pages) == pages
+    assert not {page.document for page in data.train_pages} & {page.document for page in data.val_pages}
+    torch.manual_seed(0)
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        batch = next(iter(loader))
+        count, _, height, width = batch["pixel_values"].shape
+        assert count == 3
+        assert max(height, width) == 128
+        for page, target in enumerate(batch["targets"]):
+            assert batch["pixel_values"][page, :, batch["pixel_mask"][page]].float().mean() > 100  # paper
+            assert target["boxes"].shape == (len(target["labels"]), 4)
+            assert ((target["boxes"] > 0) & (target["boxes"] <= 1)).all()
+
+
+# -- what is refused --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["path", "val_path", "test_path"])
+def test_a_missing_or_empty_folder_is_named_with_its_key(tmp_path: Path, key: str) -> None:
+    write_pages(tmp_path / "pages", train=tables("a", "b"))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("")
+    attribute = {"path": "train_pages", "val_path": "val_pages", "test_path": "test_pages"}[key]
+    for folder, expected in (("absent", "does not exist"), ("empty", "found 1 .txt")):
+        options = {"path": tmp_path / "pages", key: tmp_path / folder}
+        line = message(lambda options=options: getattr(build(**options), attribute))  # type: ignore[misc]
+        assert line.startswith(f"data.{key}: ")
+        assert str(tmp_path / folder) in line
+        assert expected in line
+
+
+def test_an_unknown_format_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    write_pages(tmp_path, train=tables("a", "b"))
+    line = message(lambda: build(tmp_path, format="icdar").class_names)
+    assert line.startswith("data.format: unknown format 'icdar': expected one of auto, coco")
+    assert line.endswith("did you mean icdar2013?")
+
+
+def test_a_format_counts_for_every_path(tmp_path: Path) -> None:
+    write_pages(tmp_path, train=tables("a", "b"), val=tables("c"))
+    (tmp_path / "boxes.csv").write_text("filename,xmin,ymin,xmax,ymax,class\na_0.png,1,2,30,40,table\n")
+    line = message(lambda: build(tmp_path / "train.json", val_path=tmp_path).val_pages)
+    assert line.startswith("data.val_path: ")
+    assert "say which with format" in line
+    data = build(tmp_path / "train.json", val_path=tmp_path, format="coco")
+    assert names(data.val_pages) == ["c_0.png", "c_1.png"]
+
+
+def test_pages_without_a_table_to_find_are_refused(tmp_path: Path) -> None:
+    write_pages(tmp_path, train=tables("a", "b"), val={"c_0.png": ["text", "text"], "d_0.png": ["list"]})
+    assert message(lambda: build(tmp_path).val_pages) == (
+        "data.path: no table on any val page, found 2 text, 1 list: give data.class_names, or other pages"
+    )
+    assert message(lambda: build(tmp_path, class_names=["tabel"]).train_pages) == (
+        "data.path: no tabel on any train page, found 4 table: give data.class_names, or other pages"
+    )
+    write_pages(tmp_path / "bare", all={"a_0.png": [], "b_0.png": []})
+    assert message(lambda: build(tmp_path, val_path=tmp_path / "bare").val_pages) == (
+        "data.val_path: no table on any val page, found no boxes: give data.class_names, or other pages"
+    )
+    assert message(lambda: build(tmp_path / "bare").class_names) == (
+        f"data.path: no table is annotated in {tmp_path / 'bare'}"
+    )
+
+
+def test_a_single_document_cannot_be_divided(tmp_path: Path) -> None:
+    write_pages(tmp_path, train=tables("a"))
+    content = json.loads((tmp_path / "train.json").read_text())
+    for image in content["images"]:
+        image["document"] = "a"
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    for pages in ("train_pages", "val_pages"):
+        assert message(lambda pages=pages: getattr(build(tmp_path), pages)) == (  # type: ignore[misc]
+            f"data.path: {tmp_path} is a single document: give data.val_path to validate on"
+        )
+    write_pages(tmp_path / "other", all=tables("b"))
+    assert len(build(tmp_path, val_path=tmp_path / "other").train_pages) == 2
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, 20.0, float("nan")])
+def test_a_fraction_counts_where_it_is_used(tmp_path: Path, fraction: float) -> None:
+    write_pages(tmp_path, train=tables("a", "b"))
+    assert message(lambda: build(tmp_path, val_fraction=fraction).val_pages) == (
+        f"data.val_fraction: expected between 0 and 1, found {fraction}"
+    )
+    write_pages(tmp_path, val=tables("c"))
+    assert len(build(tmp_path, val_fraction=fraction).train_pages) == 4
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path, workers: int) -> None:
+    write_pages(tmp_path, train=tables("a", "b"), val=tables("c"))
+    file = tmp_path / "val" / "c_1.png"
+    file.write_bytes(file.read_bytes()[:60])
+    try:
+        list(build(tmp_path, num_workers=workers).val_dataloader())
+        pytest.fail("a page that cannot be decoded was accepted")
+    except UserError as error:
+        lines = str(error).strip().splitlines()
+        error.__traceback__ = None  # its frames keep the worker alive: that would cost five seconds
+    # An error from a worker comes with its traceback, of which the command line shows the last line.
+    line = lines[-1].removeprefix("tablesense.errors.UserError: ")
+    assert line.startswith(f"{file} cannot be read as a page: ")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"batch_size": 0}, "data.batch_size: expected 1 or more, found 0"),
+        ({"image_size": -5}, "data.image_size: expected 1 or more, found -5"),
+        ({"num_workers": -1}, "data.num_workers: expected 0 or more, found -1"),
+        ({"augment": "heavy"}, "data.augment: expected one of none, light, scan, found heavy"),
+        ({"class_names": []}, "data.class_names: expected null or at least one name, found none"),
+    ],
+)
+def test_options_out_of_range_are_refused_at_once(options: dict[str, Any], expected: str) -> None:
+    assert message(lambda: build(None, **options)) == expected

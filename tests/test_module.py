@@ -1,0 +1,239 @@
+"""The LightningModule, as a notebook uses it."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import Trainer
+from lightning.pytorch.loggers import CSVLogger
+
+from tablesense import (
+    DetrConfig,
+    LossConfig,
+    SyntheticConfig,
+    TableDataModule,
+    TableDETRModule,
+    TrainingConfig,
+    UserError,
+)
+from tablesense.data.synthetic import synthetic_pages
+
+SMALL = DetrConfig(hidden_dim=32, num_encoder_layers=1, num_decoder_layers=2, num_queries=10, ffn_dim=32)
+
+
+def trainer(folder: Path, **options: Any) -> Trainer:
+    settings: dict[str, Any] = {
+        "accelerator": "cpu",
+        "logger": CSVLogger(folder),
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "default_root_dir": folder,
+        "log_every_n_steps": 1,
+    }
+    return Trainer(**settings | options)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> SyntheticConfig:
+    return SyntheticConfig(pages=8, val_pages=4, cache_dir=tmp_path_factory.mktemp("pages"))
+
+
+def data(pages: SyntheticConfig, **options: Any) -> TableDataModule:
+    return TableDataModule(synthetic=pages, image_size=96, batch_size=2, num_workers=0, **options)
+
+
+def small(**options: Any) -> TableDETRModule:
+    return TableDETRModule(**{"detr": SMALL, "image_size": 96} | options)
+
+
+def test_it_needs_no_arguments_and_no_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    module = TableDETRModule().eval()
+    outputs = module(torch.zeros(1, 3, 64, 96, dtype=torch.uint8))
+    assert outputs["pred_logits"].shape == (1, 60, 1)
+    assert module.class_names == ("table",)
+
+
+def test_a_checkpoint_needs_nothing_else(
+    tmp_path: Path, pages: SyntheticConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = small(score_threshold=0.4)
+    run = trainer(tmp_path, max_steps=1)
+    run.fit(module, data(pages))
+    run.save_checkpoint(tmp_path / "a.ckpt")
+    monkeypatch.setattr("tablesense.backbone._packaged_lite0", lambda: tmp_path / "not there")
+    loaded = TableDETRModule.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True).eval()
+    assert (loaded.class_names, loaded.image_size, loaded.score_threshold) == (("table",), 96, 0.4)
+    image = torch.randint(0, 255, (1, 3, 64, 96), dtype=torch.uint8)
+    expected, found = module.eval()(image), loaded(image)
+    torch.testing.assert_close(found["pred_boxes"], expected["pred_boxes"])
+
+
+def test_padding_is_zero_after_normalisation() -> None:
+    module = small()
+    seen: list[torch.Tensor] = []
+    module.detr.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    mask = torch.ones(1, 64, 96, dtype=torch.bool)
+    mask[:, :, 64:] = False
+    module(torch.full((1, 3, 64, 96), 255, dtype=torch.uint8), mask)
+    assert (seen[0][..., 64:] == 0).all()
+    # White, by the mean and standard deviation of .5 that the backbone was trained with.
+    torch.testing.assert_close(seen[0][..., :64], torch.ones(1, 3, 64, 64))
+
+
+def test_postprocessing_gives_boxes_of_the_page_best_first() -> None:
+    module = small()
+    outputs = {
+        "pred_logits": torch.tensor([[[-2.0], [1.0]]]),
+        "pred_boxes": torch.tensor([[[0.5, 0.5, 0.2, 0.2], [0.9, 0.5, 0.4, 0.5]]]),
+    }
+    (found,) = module.postprocess(outputs, torch.tensor([[1000, 800]]))
+    assert found["labels"].tolist() == [0, 0]
+    torch.testing.assert_close(found["scores"], torch.tensor([1.0, -2.0]).sigmoid())
+    expected = torch.tensor([[700.0, 200.0, 1000.0, 600.0], [400.0, 320.0, 600.0, 480.0]])
+    torch.testing.assert_close(found["boxes"], expected)
+
+
+def test_the_same_table_found_twice_counts_once() -> None:
+    outputs = {
+        "pred_logits": torch.tensor([[[1.0], [2.0], [0.0]]]),
+        "pred_boxes": torch.tensor([[[0.5, 0.5, 0.2, 0.2], [0.5, 0.5, 0.22, 0.2], [0.5, 0.8, 0.2, 0.2]]]),
+    }
+    sizes = torch.tensor([[100, 100]])
+    assert small().postprocess(outputs, sizes)[0]["scores"].tolist() == pytest.approx([0.8808, 0.5], abs=1e-4)
+    assert len(small(nms_iou=1.0).postprocess(outputs, sizes)[0]["scores"]) == 3
+
+
+def test_metrics_are_logged_once_an_epoch_and_never_in_the_sanity_check(
+    tmp_path: Path, pages: SyntheticConfig
+) -> None:
+    trainer(tmp_path, max_epochs=2, num_sanity_val_steps=2).fit(small(), data(pages))
+    (file,) = tmp_path.rglob("metrics.csv")
+    rows = list(csv.DictReader(file.open()))
+    assert len([row for row in rows if row["val/f1"]]) == 2
+    for name in (
+        "val/recall",
+        "val/wf1",
+        "val/map",
+        "val/map_50",
+        "val/map_75",
+        "val/loss",
+        "train/loss_epoch",
+    ):
+        assert len([row for row in rows if row[name]]) == 2, name
+    values = [float(value) for row in rows for value in row.values() if value]
+    assert all(value >= 0 for value in values)
+    assert len([row for row in rows if row["train/lr"]]) == 8
+
+
+def test_gradient_accumulation_works_in_a_notebook_too(tmp_path: Path, pages: SyntheticConfig) -> None:
+    module = small(training=TrainingConfig(gradient_accumulation_steps=2))
+    run = trainer(tmp_path, max_epochs=1, limit_val_batches=0, num_sanity_val_steps=0)
+    run.fit(module, data(pages))
+    assert run.global_step == 2
+
+
+def test_two_different_accumulations_are_refused(tmp_path: Path, pages: SyntheticConfig) -> None:
+    module = small(training=TrainingConfig(gradient_accumulation_steps=2))
+    with pytest.raises(UserError, match="give the first alone"):
+        trainer(tmp_path, accumulate_grad_batches=4).fit(module, data(pages))
+
+
+def test_the_average_of_the_weights_is_what_is_saved(tmp_path: Path, pages: SyntheticConfig) -> None:
+    module = small(training=TrainingConfig(ema_decay=0.9, lr=1e-2, warmup_epochs=0))
+    run = trainer(tmp_path, max_epochs=1)
+    run.fit(module, data(pages))
+    saved = torch.load(run.checkpoint_callback.best_model_path, weights_only=True)  # type: ignore[union-attr]
+    name = "detr.network.class_embed.0.weight"
+    assert not torch.equal(saved["state_dict"][name], saved["current_model_state"][name])
+
+
+def test_batches_without_a_finite_loss_are_named_and_stop_the_run_in_the_end(
+    tmp_path: Path, pages: SyntheticConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    module = small()
+    torch.nn.init.constant_(module.detr.network.class_embed[0].weight, float("nan"))
+    with pytest.raises(UserError, match=r"not finite in 5 batches in a row, the last with .*\.jpg"):
+        trainer(tmp_path, max_epochs=3, num_sanity_val_steps=0, limit_val_batches=0).fit(module, data(pages))
+    assert len([record for record in caplog.records if "batch skipped" in record.getMessage()]) == 5
+
+
+def test_one_bad_batch_does_not_stop_or_spoil_the_run(
+    tmp_path: Path, pages: SyntheticConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = small()
+    forward, calls = module.criterion.forward, []
+
+    def fail_once(*inputs: Any) -> dict[str, torch.Tensor]:
+        losses = forward(*inputs)
+        calls.append(1)
+        return losses | {"loss": losses["loss"] * float("nan")} if len(calls) == 2 else losses
+
+    monkeypatch.setattr(module.criterion, "forward", fail_once)
+    trainer(tmp_path, max_epochs=1, num_sanity_val_steps=0, limit_val_batches=0).fit(module, data(pages))
+    assert len(calls) == 4
+    assert all(p.isfinite().all() for p in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"class_names": ["table", "figure"]}, "the data's classes are table, the network's table, figure"),
+        ({"image_size": 128}, "data.image_size is 96, the network's 128"),
+    ],
+)
+def test_data_for_another_network_is_refused(
+    tmp_path: Path, pages: SyntheticConfig, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        trainer(tmp_path, max_steps=1).fit(small(**options), data(pages))
+
+
+def test_a_loss_that_does_not_fit_the_network_is_refused() -> None:
+    with pytest.raises(UserError, match="expected focal or varifocal for model"):
+        TableDETRModule(detr=SMALL, loss=LossConfig(classification="softmax"))
+
+
+def test_detr_trains_too(tmp_path: Path, pages: SyntheticConfig) -> None:
+    detr = DetrConfig(
+        arch="detr",
+        out_indices=(4,),
+        two_stage=False,
+        box_refinement=False,
+        hidden_dim=32,
+        num_encoder_layers=1,
+        num_decoder_layers=2,
+        num_queries=10,
+        ffn_dim=32,
+    )
+    module = small(detr=detr, loss=LossConfig(classification="softmax"))
+    run = trainer(tmp_path, max_epochs=1)
+    run.fit(module, data(pages))
+    assert run.callback_metrics["val/loss"].isfinite()
+
+
+def test_a_few_pages_are_learnt_by_heart(tmp_path: Path, pages: SyntheticConfig) -> None:
+    module = small(
+        image_size=160,
+        detr=DetrConfig(
+            hidden_dim=64, num_encoder_layers=1, num_decoder_layers=2, num_queries=10, ffn_dim=64
+        ),
+        loss=LossConfig(iou_power=0.5),
+        training=TrainingConfig(lr=2e-3, warmup_epochs=2),
+    )
+    folder = synthetic_pages(pages)
+    twice = TableDataModule(
+        path=folder / "train",
+        val_path=folder / "train",
+        augment="none",
+        image_size=160,
+        batch_size=4,
+        num_workers=0,
+    )
+    run = trainer(tmp_path, max_epochs=60, check_val_every_n_epoch=60, gradient_clip_val=0.5)
+    run.fit(module, twice)
+    assert run.callback_metrics["val/f1"] > 0.8
