@@ -22,6 +22,7 @@ from transformers import DetrConfig as HFDetrConfig
 
 from tablesense.backbone import build_backbone, check_backbone
 from tablesense.errors import UserError
+from tablesense.geometry import ExactDeformableDetrModel
 
 CLASS_PRIOR = 0.01
 """Score of every query before training, as in the focal loss paper (arXiv:1708.02002, section 4.1)."""
@@ -52,6 +53,8 @@ class DetrConfig:
         num_points: Deformable: sampling points for each head and level.
         box_refinement: Deformable: each decoder layer refines the boxes of the one before.
         two_stage: Deformable: the encoder proposes the boxes that the decoder starts from.
+        exact_geometry: Deformable: place features to the pixel, not to the cell; see
+            `tablesense.geometry`. The paper's code and published checkpoints do not.
     """
 
     arch: Literal["deformable_detr", "detr"] = "deformable_detr"
@@ -71,6 +74,7 @@ class DetrConfig:
     num_points: int = 4
     box_refinement: bool = True
     two_stage: bool = True
+    exact_geometry: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built from.
@@ -154,8 +158,7 @@ class Detr(nn.Module):
         config = self.network.config
         if not config.two_stage:
             return pixel_values, pixel_mask
-        strides: list[int] = list(self.network.model.backbone.model.feature_info.reduction())
-        strides += [strides[-1] * 2**i for i in range(1, config.num_feature_levels - len(strides) + 1)]
+        strides = _strides(self.network)
         height, width = pixel_mask.shape[1:]
         below = 0
         while sum(ceil((height + below) / s) * ceil(width / s) for s in strides) < config.num_queries:
@@ -175,6 +178,14 @@ class Detr(nn.Module):
             logits, boxes = network.class_labels_classifier(normed), network.bbox_predictor(normed).sigmoid()
             aux_outputs.append({"pred_logits": logits, "pred_boxes": boxes})
         return {"pred_logits": output.logits, "pred_boxes": output.pred_boxes, "aux_outputs": aux_outputs}
+
+
+def _strides(network: PreTrainedModel) -> tuple[int, ...]:
+    """Pixels from cell to cell of each feature map of a Deformable DETR."""
+    strides: list[int] = list(network.model.backbone.model.feature_info.reduction())
+    while len(strides) < network.config.num_feature_levels:
+        strides.append(2 * strides[-1])
+    return tuple(strides)
 
 
 def _layers(
@@ -217,6 +228,9 @@ def build_detr(config: DetrConfig, num_classes: int) -> Detr:
     network.model.backbone.model = build_backbone(
         config.backbone, config.out_indices, weights, config.frozen_stages
     )
+    if config.arch == "deformable_detr" and config.exact_geometry:
+        network.model.__class__ = ExactDeformableDetrModel  # the same weights, read another way
+        network.model.strides = _strides(network)
     if config.pretrained is None and not config.two_stage:
         # As in the code of both papers. The .02 of transformers makes one query of them all: the boxes of
         # a new DETR differ by 4e-7, the reference points of a Deformable DETR by .004.

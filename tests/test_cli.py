@@ -172,6 +172,17 @@ def test_validate_prints_the_same_metrics_as_the_run(run: Path, home: Path) -> N
         assert float(printed[1]) == pytest.approx(float(row[name]), rel=1e-4)
 
 
+def test_two_processes_train_one_run(run: Path, home: Path) -> None:
+    options = ["--trainer.devices=2", "--trainer.strategy=ddp", "--logging.name=ddp", "--logging.wandb=off"]
+    done = tablesense("fit", "--config", RECIPE, *TINY, *options, "--trainer.max_epochs=2", cwd=home)
+    assert done.returncode == 0, done.stderr
+    folder = home / "runs" / "ddp"
+    assert [path.name for path in folder.iterdir()] == ["001"]
+    rows = list(csv.DictReader((folder / "001" / "metrics.csv").open()))
+    assert len([row for row in rows if row["val/f1"]]) == 2
+    assert done.stdout.count("run folder:") == 1
+
+
 def test_going_on_with_another_network_is_refused(run: Path, home: Path) -> None:
     last = run / "checkpoints" / "last.ckpt"
     options = ["--ckpt_path", last, "--model.detr.hidden_dim=128"]
