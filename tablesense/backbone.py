@@ -83,8 +83,11 @@ def check_backbone(name: str, out_indices: tuple[int, ...]) -> None:
             f"model.detr.backbone: expected the name of a timm model, found {name!r}"
             + (f"; near it: {', '.join(near)}" if near else "")
         )
-    with torch.device("meta"):  # neither memory nor random numbers
-        maps = len(timm.create_model(name, features_only=True).feature_info.info)
+    try:
+        with torch.device("meta"):  # neither memory nor random numbers
+            maps = len(timm.create_model(name, features_only=True).feature_info.info)
+    except (RuntimeError, ValueError, AttributeError) as error:
+        raise UserError(f"model.detr.backbone: {name} gives no feature maps: {error}") from error
     if max(out_indices) >= maps:
         raise UserError(
             f"model.detr.out_indices: expected at most {maps - 1} for {name}, found {list(out_indices)}"

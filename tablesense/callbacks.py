@@ -1,4 +1,4 @@
-"""What a run tells the person who started it."""
+"""What a run keeps, and what it tells the person who started it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,44 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from tablesense.module import TableDETRModule
 from tablesense.pictures import contact_sheet
+
+METRICS = ("train/loss_epoch", "val/loss", "val/f1", "val/precision", "val/recall", "val/wf1", "val/map")
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the checkpoint with the best `val/f1` as best.ckpt.
+
+    An epoch in which `val/f1` is not defined (no table on the pages, and none found) is no best one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, filename="best", monitor="val/f1", mode="max", enable_version_counter=False)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare this epoch's `val/f1` with the best one."""
+        if "val/f1" in trainer.callback_metrics:
+            super().on_validation_end(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The same, where validation comes at the end of an epoch."""
+        if "val/f1" in trainer.callback_metrics:
+            super().on_train_epoch_end(trainer, pl_module)
+
+
+def last_checkpoint(folder: Path) -> ModelCheckpoint:
+    """Keeps the state at the end of every epoch as last.ckpt, to go on from.
+
+    Lightning's `save_last` writes only when there is a new best one.
+    """
+    return ModelCheckpoint(
+        folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
+    )
 
 
 class RunReport(Callback):
@@ -24,37 +58,57 @@ class RunReport(Callback):
 
     @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say what is trained on what."""
+        """Say what is trained on what, and who is told of it."""
         parameters = list(pl_module.parameters())
         trained = sum(p.numel() for p in parameters if p.requires_grad)
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        print(f"run folder: {self.folder}", flush=True)
+        print(f"run folder: {self.folder}")
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                where = (
+                    logger.experiment.url
+                    or f"offline; later: wandb sync {Path(logger.experiment.dir).parent}"
+                )
+                print(f"Weights & Biases: {where}")
         print(
             f"{sum(p.numel() for p in parameters):,} parameters, {trained:,} of them trained; "
             f"{len(data.train_pages):,} pages to train on, {len(data.val_pages):,} to validate on",
             flush=True,
         )
 
-    @rank_zero_only
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """One line of the epoch's figures."""
+        # On every process: reading a metric may bring it together from all of them.
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        shown = ("train/loss", "val/loss", "val/f1", "val/precision", "val/recall", "val/wf1", "val/map")
-        figures = "  ".join(f"{name} {metrics[name]:.3f}" for name in shown if name in metrics)
-        print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {figures}", flush=True)
+        figures = "  ".join(f"{name} {metrics[name]:.3f}" for name in METRICS if name in metrics)
+        if trainer.is_global_zero:
+            print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {figures}", flush=True)
 
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Name the best checkpoint, draw what it finds on a few pages, and say what comes next."""
-        checkpoint = trainer.checkpoint_callback
-        if not getattr(checkpoint, "best_model_path", ""):
+        best, score = (
+            self.folder / "checkpoints" / "best.ckpt",
+            getattr(trainer.checkpoint_callback, "best_model_score", None),
+        )
+        if trainer.interrupted or not best.is_file():
+            self._how_to_go_on()
             return
-        best = self.folder / "checkpoints" / Path(checkpoint.best_model_path).name  # type: ignore[union-attr]
-        score = getattr(checkpoint, "best_model_score", None)
-        print(f"best val/f1 {float(score):.3f}: {best}" if score is not None else f"checkpoint: {best}")
+        print(f"best val/f1 {float(score or 0):.3f}: {best}")
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         pages = data.val_pages[:: max(1, len(data.val_pages) // 8)][:8]
         picture = self.folder / "found.png"
         contact_sheet(TableDETRModule.load_from_checkpoint(best, map_location="cpu"), pages).save(picture)
         print(f"pages it was validated on, truth in green, finds in red: {picture}")
         print(f"next: tablesense test --config {self.folder / 'config.yaml'} --ckpt_path {best}", flush=True)
+
+    @rank_zero_only
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Say how to go on from what was trained."""
+        self._how_to_go_on()
+
+    def _how_to_go_on(self) -> None:
+        last = self.folder / "checkpoints" / "last.ckpt"
+        if last.is_file():
+            config = self.folder / "config.yaml"
+            print(f"to go on: tablesense fit --config {config} --ckpt_path {last}", flush=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from math import ceil, log
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 from transformers import (
     DeformableDetrConfig,
@@ -23,6 +21,7 @@ from transformers import DetrConfig as HFDetrConfig
 from tablesense.backbone import build_backbone, check_backbone
 from tablesense.errors import UserError
 from tablesense.geometry import ExactDeformableDetrModel
+from tablesense.pretrained import from_transformers, load_run
 
 CLASS_PRIOR = 0.01
 """Score of every query before training, as in the focal loss paper (arXiv:1708.02002, section 4.1)."""
@@ -40,8 +39,9 @@ class DetrConfig:
             the installation); for other backbones timm downloads them once.
         out_indices: Which of the backbone's feature maps are used (0 has stride 2, 1 stride 4, ...).
         frozen_stages: How many of the backbone's first stages keep their weights.
-        pretrained: A transformers checkpoint of the whole network (a folder or a name on the hub) to
-            start from; its shape must be the one given here.
+        pretrained: What the whole network starts from: a checkpoint of an earlier run (best.ckpt), or
+            one of transformers (a folder or a name on the hub). Its shape must be the one given here;
+            class heads start anew where the number of classes is another.
         hidden_dim: Width of the transformer, a multiple of `num_heads` and of 32.
         num_encoder_layers: Depth of the encoder.
         num_decoder_layers: Depth of the decoder.
@@ -213,13 +213,17 @@ def build_detr(config: DetrConfig, num_classes: int) -> Detr:
     Raises:
         UserError: An unknown backbone, or weights that are not there or do not fit.
     """
+    if config.pretrained is not None and config.pretrained.endswith(".ckpt"):
+        detr = build_detr(replace(config, pretrained=None, backbone_weights=None), num_classes)
+        load_run(detr, Path(config.pretrained), asdict(config))
+        return detr
     check_backbone(config.backbone, config.out_indices)
     build = {"deformable_detr": _deformable_detr, "detr": _detr}[config.arch]
     hf_config, model_class = build(config, num_classes)
     if config.pretrained is None:
         network, new_heads = model_class(hf_config), True
     else:
-        network, new_heads = _from_pretrained(config.pretrained, hf_config, model_class)
+        network, new_heads = from_transformers(config.pretrained, hf_config, model_class)
     # transformers replaces every BatchNorm2d inside a timm model by a frozen class of its own, and with
     # it loses the activation that timm fuses into BatchNormAct2d. Ours keeps it.
     weights = (
@@ -276,66 +280,3 @@ def _deformable_detr(config: DetrConfig, num_classes: int) -> tuple[PretrainedCo
 
 def _detr(config: DetrConfig, num_classes: int) -> tuple[PretrainedConfig, type[PreTrainedModel]]:
     return HFDetrConfig(**_common(config, num_classes)), DetrForObjectDetection
-
-
-def _from_pretrained(
-    name: str, expected: PretrainedConfig, model_class: type[PreTrainedModel]
-) -> tuple[PreTrainedModel, bool]:
-    """Load a checkpoint of exactly this shape, but for its number of classes.
-
-    Returns:
-        The network, and whether its class heads start anew because their number is another.
-    """
-    try:
-        found = type(expected).from_pretrained(name)
-        _check_shape(name, found, expected)
-        loaded_config = deepcopy(expected)
-        loaded_config.num_labels = found.num_labels
-        loaded, report = model_class.from_pretrained(
-            name,
-            config=loaded_config,
-            dtype=torch.float32,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError) as error:
-        if Path(name).is_dir():
-            reason = str(error).strip().split("\n")[0]
-            raise UserError(
-                f"model.detr.pretrained={name}: not a checkpoint of transformers: {reason}"
-            ) from error
-        raise UserError(
-            f"model.detr.pretrained: no checkpoint {name!r} in a folder of that name or on the hub: put its "
-            "config.json and model.safetensors into a folder and give that folder"
-        ) from error
-    unfit = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
-    if unfit:
-        raise UserError(
-            f"model.detr.pretrained={name}: another architecture: {len(unfit)} weights are missing or of "
-            f"another shape there, the first is {unfit[0]}"
-        )
-    if found.num_labels == expected.num_labels:
-        return loaded, False
-    # Not left to from_pretrained, which in transformers 5.23 fails on heads that layers share.
-    network = model_class(expected)
-    weights = {key: value for key, value in loaded.state_dict().items() if "class_" not in key}
-    network.load_state_dict(weights, strict=False)
-    return network, True
-
-
-def _check_shape(name: str, there: PretrainedConfig, here: PretrainedConfig) -> None:
-    """Compare what a checkpoint's weights do not tell, or tell less plainly."""
-    keys = ["model_type", "d_model", "num_queries"]
-    keys += ["position_embedding_type", "activation_function", "dilation"]
-    for part in "encoder", "decoder":
-        keys += [f"{part}_layers", f"{part}_attention_heads", f"{part}_ffn_dim"]
-    if isinstance(here, DeformableDetrConfig):
-        keys += ["num_feature_levels", "encoder_n_points", "decoder_n_points", "with_box_refine", "two_stage"]
-    pairs = [(key, getattr(there, key, None), getattr(here, key)) for key in keys]
-    timm_name = getattr(there.backbone_config, "backbone", there.backbone_config.model_type)
-    pairs.append(("backbone", timm_name, here.backbone_config.backbone))
-    differences = [
-        f"{key} is {found} there and {wanted} here" for key, found, wanted in pairs if found != wanted
-    ]
-    if differences:
-        raise UserError(f"model.detr.pretrained={name}: another architecture: {'; '.join(differences)}")

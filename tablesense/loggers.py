@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from netrc import NetrcParseError, netrc
@@ -10,11 +11,9 @@ from typing import Literal
 from urllib.parse import urlparse
 
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from tablesense.errors import UserError
-
-RUN_DIR = "TABLESENSE_RUN_DIR"
-"""Tells the processes that a run starts on other devices which folder is its."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +37,15 @@ class LoggingConfig:
 def new_run_folder(config: LoggingConfig) -> Path:
     """Make the next free folder of an experiment: runs/detr/001, runs/detr/002, ...
 
-    Two runs that start at the same moment get two folders. The other processes of a run find the
-    folder of the first.
+    Two runs that start at the same moment get two folders. Only the first process of a run makes one;
+    for the others, which write nothing and are told by the first where checkpoints go, it is the parent.
 
     Raises:
         UserError: The folder cannot be made.
     """
-    if RUN_DIR in os.environ and int(os.environ.get("LOCAL_RANK", "0")) > 0:
-        return Path(os.environ[RUN_DIR])
     parent = config.dir / config.name
+    if getattr(rank_zero_only, "rank", 0) > 0:
+        return parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
         number = 1 + max((int(path.name) for path in parent.iterdir() if path.name.isdigit()), default=0)
@@ -59,7 +58,6 @@ def new_run_folder(config: LoggingConfig) -> Path:
                 number += 1
     except OSError as error:
         raise UserError(f"logging.dir: the folder {parent} cannot be made: {error.strerror}") from error
-    os.environ[RUN_DIR] = str(folder)
     return folder
 
 
@@ -78,17 +76,35 @@ def build_loggers(config: LoggingConfig, folder: Path) -> list[Logger]:
     if mode != "off":
         # Its own notes go to its log file: the run says itself what a person needs to know.
         os.environ.setdefault("WANDB_SILENT", "true")
-        logger = WandbLogger(
-            name=f"{folder.parent.name}-{folder.name}",
-            project=config.project,
-            save_dir=folder,
-            offline=mode == "offline",
-            log_model=False,
-        )
-        # Lightning passes an option that wandb has dropped and warns about.
-        logger._wandb_init.pop("anonymous", None)
-        loggers.append(logger)
+        loggers.append(_online(config, folder) if mode == "online" else _wandb(config, folder, offline=True))
     return loggers
+
+
+def _wandb(config: LoggingConfig, folder: Path, offline: bool) -> WandbLogger:
+    logger = WandbLogger(
+        name=f"{folder.parent.name}-{folder.name}",
+        project=config.project,
+        save_dir=folder,
+        offline=offline,
+        log_model=False,
+    )
+    # Lightning passes an option that wandb has dropped and warns about.
+    logger._wandb_init.pop("anonymous", None)
+    return logger
+
+
+def _online(config: LoggingConfig, folder: Path) -> WandbLogger:
+    """An online run, or an offline one where the server cannot be reached or refuses the key."""
+    from wandb.errors import Error, UsageError
+
+    logger = _wandb(config, folder, offline=False)
+    try:
+        _ = logger.experiment  # opens the run, on the first process alone
+    except (Error, UsageError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        logging.getLogger(__name__).warning("Weights & Biases is not reached, going on offline: %s", reason)
+        return _wandb(config, folder, offline=True)
+    return logger
 
 
 def logged_in() -> bool:

@@ -33,7 +33,6 @@ class LossConfig:
         focal_gamma: Focal and varifocal: exponent that plays down easy negatives.
         iou_power: Varifocal: the target score of a matched box is IoU ** iou_power. Below 1, scores run
             higher, so that the fixed threshold of .5 stands nearer to the best one; 0 makes it 1.
-        auxiliary: Apply the losses to every decoder layer, not just to the last.
         encoder_matches: Two-stage: proposals matched to each table. 1 is the paper's one-to-one matching.
     """
 
@@ -48,7 +47,6 @@ class LossConfig:
     focal_alpha: float = 0.25
     focal_gamma: float = 2.0
     iou_power: float = 1.0
-    auxiliary: bool = True
     encoder_matches: int = 6
 
     def __post_init__(self) -> None:
@@ -82,9 +80,7 @@ class DetrCriterion(nn.Module):
             config.cost_cls,
             config.cost_l1,
             config.cost_iou,
-            focal=config.classification != "softmax",
-            alpha=0.25,
-            gamma=2.0,
+            focal=config.classification != "softmax",  # with the papers' alpha and gamma, whatever the loss's
         )
 
     def forward(self, outputs: dict[str, Any], targets: Sequence[Target]) -> dict[str, Tensor]:
@@ -119,40 +115,33 @@ class DetrCriterion(nn.Module):
             )
 
     def _losses(self, outputs: dict[str, Any], targets: Sequence[Target]) -> dict[str, Tensor]:
-        layers = [*(outputs.get("aux_outputs") or [] if self.config.auxiliary else []), outputs]
+        layers = [*(outputs.get("aux_outputs") or []), outputs]
         logits = torch.stack([layer["pred_logits"] for layer in layers]).float()
         boxes = torch.stack([layer["pred_boxes"] for layer in layers]).float()
         labels, truth, valid = pad_targets(targets, logits.device)
         sizes = [len(target["labels"]) for target in targets]
         num_boxes = self._num_boxes(sum(sizes), logits.device)
 
-        assigned = self.matcher.one_to_one(self.matcher.cost(logits, boxes, labels, truth), sizes)
-        terms = self._terms(logits, boxes, labels, truth, assigned, num_boxes)
-        names = [f"_{i}" for i in range(len(layers) - 1)] + [""]
-        losses = {f"{key}{name}": values[i] for key, values in terms.items() for i, name in enumerate(names)}
-
-        if outputs.get("enc_outputs") is not None:
-            encoder = outputs["enc_outputs"]
-            logits, boxes = encoder["pred_logits"].float()[None], encoder["pred_boxes"].float()[None]
+        costs = [self.matcher.cost(logits, boxes, labels, truth)]
+        encoder, matches = outputs.get("enc_outputs"), self.config.encoder_matches
+        if encoder is not None:
             # Proposals compete for tables of any class: the first stage only tells table from page.
-            first, matches = torch.zeros_like(labels), self.config.encoder_matches
-            cost = self.matcher.cost(logits, boxes, first, truth)
-            if matches == 1:
-                assigned = self.matcher.one_to_one(cost, sizes)
-            else:
-                assigned = self.matcher.one_to_many(cost, valid, matches)
-            terms = self._terms(logits, boxes, first, truth, assigned, num_boxes * matches)
-            losses |= {f"{key}_enc": values[0] for key, values in terms.items()}
+            first = torch.zeros_like(labels)
+            enc_logits, enc_boxes = encoder["pred_logits"].float()[None], encoder["pred_boxes"].float()[None]
+            costs.append(self.matcher.cost(enc_logits, enc_boxes, first, truth))
+        if encoder is None or matches == 1:
+            assigned = self.matcher.one_to_one_each(costs, sizes)
+        else:
+            assigned = self.matcher.one_to_one_each(costs[:1], sizes)
+            assigned.append(self.matcher.one_to_many(costs[1], valid, matches))
 
-        weights = {
-            "loss_ce": self.config.lambda_cls,
-            "loss_bbox": self.config.lambda_l1,
-            "loss_giou": self.config.lambda_iou,
-        }
-        total = torch.stack(
-            [weights["_".join(name.split("_")[:2])] * value for name, value in losses.items()]
-        )
-        losses["loss"] = total.sum()
+        names = [f"_{i}" for i in range(len(layers) - 1)] + [""]
+        losses, total = self._terms(logits, boxes, labels, truth, assigned[0], num_boxes, names)
+        if encoder is not None:
+            share = num_boxes * matches
+            more, add = self._terms(enc_logits, enc_boxes, first, truth, assigned[1], share, ["_enc"])
+            losses, total = losses | more, total + add
+        losses["loss"] = total
         losses["cardinality_error"] = self._cardinality_error(outputs["pred_logits"].float(), sizes)
         return losses
 
@@ -173,8 +162,9 @@ class DetrCriterion(nn.Module):
         truth: Tensor,
         assigned: Tensor,
         num_boxes: Tensor | float,
-    ) -> dict[str, Tensor]:
-        """The three losses of each layer.
+        names: Sequence[str],
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """The three losses of each layer, and their weighted sum.
 
         Args:
             logits: [layers, batch_size, queries, classes].
@@ -183,9 +173,7 @@ class DetrCriterion(nn.Module):
             truth: [batch_size, T, 4].
             assigned: The table of each query or -1, [layers, batch_size, queries].
             num_boxes: What the sums are divided by.
-
-        Returns:
-            Three tensors of [layers].
+            names: What is added to the losses' names for each layer.
         """
         matched = assigned >= 0
         table = assigned.clamp(min=0)
@@ -199,11 +187,15 @@ class DetrCriterion(nn.Module):
         # Torchvision's own eps of 1e-7 is seen in the sixth digit, and in the fourth for small tables.
         giou = generalized_box_iou_loss(_corners(own), _corners(goal), eps=1e-12)
         zero = l1.new_zeros(())
-        return {
+        terms = {
             "loss_ce": self._classification(logits, own, goal, label, matched, num_boxes),
             "loss_bbox": torch.where(matched, l1, zero).sum((1, 2)) / num_boxes,
             "loss_giou": torch.where(matched, giou, zero).sum((1, 2)) / num_boxes,
         }
+        weights = self.config.lambda_cls, self.config.lambda_l1, self.config.lambda_iou
+        total = sum(weight * values.sum() for weight, values in zip(weights, terms.values(), strict=True))
+        named = {f"{key}{name}": values[i] for key, values in terms.items() for i, name in enumerate(names)}
+        return named, torch.as_tensor(total)
 
     def _classification(
         self,

@@ -116,9 +116,9 @@ class HungarianMatcher(nn.Module):
         )
         return cost.nan_to_num(nan=1e6, posinf=1e6, neginf=1e6)
 
-    @staticmethod
-    def one_to_one(cost: Tensor, sizes: Sequence[int]) -> Tensor:
-        """The cheapest matching of every layer and image, with one copy from the device to the host.
+    @classmethod
+    def one_to_one(cls, cost: Tensor, sizes: Sequence[int]) -> Tensor:
+        """The cheapest matching of every layer and image.
 
         Args:
             cost: [layers, batch_size, num_queries, T].
@@ -127,14 +127,23 @@ class HungarianMatcher(nn.Module):
         Returns:
             The table given to each query, -1 for none: [layers, batch_size, num_queries] on cost's device.
         """
-        assigned = torch.full(cost.shape[:3], -1, dtype=torch.long)
-        host = cost.cpu().numpy()
-        for layer in range(len(host)):
-            for image, size in enumerate(sizes):
-                if size:
-                    index_i, index_j = linear_sum_assignment(host[layer, image, :, :size])
-                    assigned[layer, image, index_i] = torch.from_numpy(index_j)
-        return assigned.to(cost.device, non_blocking=True)
+        return cls.one_to_one_each([cost], sizes)[0]
+
+    @staticmethod
+    def one_to_one_each(costs: Sequence[Tensor], sizes: Sequence[int]) -> list[Tensor]:
+        """`one_to_one` of several cost tensors, with one copy from the device to the host for all of them."""
+        flat = torch.cat([cost.flatten() for cost in costs]).cpu()
+        results = []
+        for cost, part in zip(costs, flat.split_with_sizes([cost.numel() for cost in costs]), strict=True):
+            host = part.view(cost.shape).numpy()
+            assigned = torch.full(cost.shape[:3], -1, dtype=torch.long)
+            for layer in range(len(host)):
+                for image, size in enumerate(sizes):
+                    if size:
+                        index_i, index_j = linear_sum_assignment(host[layer, image, :, :size])
+                        assigned[layer, image, index_i] = torch.from_numpy(index_j)
+            results.append(assigned.to(cost.device, non_blocking=True))
+        return results
 
     @staticmethod
     def one_to_many(cost: Tensor, valid: Tensor, matches: int) -> Tensor:

@@ -19,7 +19,8 @@ from tablesense.detr import DetrConfig, build_detr
 from tablesense.errors import UserError
 from tablesense.losses import DetrCriterion, LossConfig
 from tablesense.metrics import CocoMAP, CTDaRWeightedF1, DetectionF1
-from tablesense.training import TrainingConfig, moving_average, parameter_groups, schedule
+from tablesense.pretrained import different_network
+from tablesense.training import MovingAverage, TrainingConfig, parameter_groups, schedule
 
 log = logging.getLogger(__name__)
 
@@ -156,10 +157,11 @@ class TableDETRModule(LightningModule):
             return self._skip(batch)
         self._not_finite = 0
         size = len(batch["names"])
-        self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=size)
-        self.log_dict(_named("train", losses), on_step=False, on_epoch=True, batch_size=size)
-        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        self.log("train/lr", rate, on_step=True, on_epoch=False, batch_size=size)
+        self.log("train/loss", loss, prog_bar=True, batch_size=size)
+        means = _named("train", losses) | {"train/loss_epoch": loss.detach()}
+        self.log_dict(means, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
+        groups = self.trainer.optimizers[0].param_groups
+        self.log("train/lr", next(group["lr"] for group in groups if group["name"] == "transformer"))
         return loss
 
     def _skip(self, batch: dict[str, Any]) -> Tensor | None:
@@ -204,7 +206,7 @@ class TableDETRModule(LightningModule):
             for target in batch["targets"]
         ]
         self._metrics(stage).update(self.postprocess(outputs, sizes), truth)
-        if not self.trainer.sanity_checking:
+        if not self.trainer.sanity_checking and losses["loss"].isfinite():
             self.log_dict(_named(stage, losses), on_epoch=True, batch_size=len(truth), sync_dist=True)
 
     def _metrics(self, stage: str) -> MetricCollection:
@@ -216,6 +218,13 @@ class TableDETRModule(LightningModule):
             values = {name: value.float() for name, value in metrics.compute().items()}
             self.log_dict(values, prog_bar=False)
         metrics.reset()
+
+    def transfer_batch_to_device(
+        self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
+    ) -> dict[str, Any]:
+        """Move the pixels alone: the truth is padded and checked on the host and then moved in one piece."""
+        moved = {key: batch[key].to(device, non_blocking=True) for key in ("pixel_values", "pixel_mask")}
+        return {**batch, **moved}
 
     # -- optimisation ------------------------------------------------------------------------------
 
@@ -244,7 +253,7 @@ class TableDETRModule(LightningModule):
         """Average the weights, where `training.ema_decay` asks for it."""
         decay = self.training_config.ema_decay
         training = self.trainer.state.fn == TrainerFn.FITTING
-        return [moving_average(decay)] if training and decay is not None else []
+        return [MovingAverage(decay)] if training and decay is not None else []
 
     def configure_optimizers(self) -> Any:
         """AdamW with a warm-up for each step."""
@@ -256,6 +265,20 @@ class TableDETRModule(LightningModule):
         factor = schedule(self.training_config, per_epoch, total)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse the weights of another network before they are loaded.
+
+        Raises:
+            UserError: Another architecture, or other classes.
+        """
+        kept = checkpoint.get("hyper_parameters", {})
+        differences = different_network(kept.get("detr", {}), asdict(self.config))
+        names = tuple(kept.get("class_names", self.class_names))
+        if names != self.class_names:
+            differences.append(f"classes are {', '.join(names)} there and {', '.join(self.class_names)} here")
+        if differences:
+            raise UserError(f"the checkpoint is of another network: {'; '.join(differences)}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out where the first weights came from: a checkpoint holds all of its own."""

@@ -7,7 +7,6 @@ import logging
 import re
 import warnings
 from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,17 @@ import torch
 import yaml
 from jsonargparse import Namespace
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
 
-from tablesense.callbacks import RunReport
+from tablesense.callbacks import BestCheckpoint, RunReport, last_checkpoint
 from tablesense.data.datamodule import TableDataModule
 from tablesense.errors import UserError
+from tablesense.explain import explain
 from tablesense.loggers import LoggingConfig, build_loggers, new_run_folder
 from tablesense.module import TableDETRModule
+from tablesense.pretrained import different_network
 from tablesense.training import TrainingConfig
 
 
@@ -40,7 +41,10 @@ def run(arguments: list[str]) -> int:
         UserError: Something in the configuration, the data or a checkpoint is not as it should be.
     """
     _quieten()
-    TableCLI.from_arguments(arguments)
+    try:
+        TableCLI.from_arguments(arguments)
+    except MisconfigurationException as error:  # Lightning's word for what a person can put right
+        raise UserError(" ".join(str(error).split())) from error
     return 0
 
 
@@ -56,6 +60,8 @@ def _quieten() -> None:
         ".*is deprecated, use.*",
         ".*smaller than the logging interval.*",
         ".*exists and is not empty. Previous log files.*",  # the run's own configuration
+        ".*callbacks used to create the checkpoint need to be provided.*",  # scoring needs none of them
+        ".*The dirpath has changed.*",  # a run that goes on has a folder of its own
     ):
         warnings.filterwarnings("ignore", message)
 
@@ -92,18 +98,6 @@ class TableCLI(LightningCLI):
             load_from_checkpoint_support=False,
         )
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse the command line.
-
-        Raises:
-            UserError: There is an unknown key, or a value of the wrong type.
-        """
-        try:
-            self.config = parser.parse_args(args)
-        except argparse.ArgumentError as error:
-            known = {action.dest for action in self._subcommand_parsers[args[0]]._actions}
-            raise UserError(explain(str(error), known)) from error
-
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """Lightning's verbs, less `predict`."""
@@ -120,25 +114,48 @@ class TableCLI(LightningCLI):
         parser.link_arguments("data.image_size", "model.image_size")
         parser.link_arguments("data.class_names", "model.class_names", apply_on="instantiate")
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the command line.
+
+        Raises:
+            UserError: There is an unknown key, or a value of the wrong type.
+        """
+        try:
+            self.config = parser.parse_args(args)
+        except argparse.ArgumentError as error:
+            known = {action.dest for action in self._subcommand_parsers[args[0]]._actions}
+            raise UserError(explain(str(error), known)) from error
+
     def _parse_ckpt_path(self) -> None:
         """Bring configuration and checkpoint together before anything is built.
 
-        A checkpoint that is scored brings its own network, classes and page size; one that training
-        goes on from must be of the network that the configuration describes.
+        A checkpoint that is scored brings its own network, classes, page size and thresholds; one that
+        training goes on from must be of the network that the configuration describes.
         """
-        config = self.config[self.config.subcommand]
-        path = config.get("ckpt_path")
-        if path is None or (path in ("best", "last", "hpc", "registry") and not Path(path).exists()):
+        verb = self.config.subcommand
+        config = self.config[verb]
+        if config.get("ckpt_path") is None:
             return
-        kept = _hyperparameters(Path(path))
-        if self.config.subcommand == "fit":
-            _refuse_other_network(Path(path), kept, config)
+        path = Path(config.ckpt_path)
+        kept = _read_checkpoint(path)
+        hyper = kept["hyper_parameters"]
+        if verb == "fit":
+            _check_resume(path, kept, config)
             return
-        for key in "detr", "loss":
-            config.model[key] = Namespace(kept[key])  # type: ignore[no-untyped-call]
-        config.model.score_threshold, config.model.nms_iou = kept["score_threshold"], kept["nms_iou"]
-        config.model.image_size = config.data.image_size = kept["image_size"]
-        config.data.class_names = kept["class_names"]
+        given = {
+            "model.score_threshold": config.model.score_threshold,
+            "model.nms_iou": config.model.nms_iou,
+            "data.image_size": config.data.image_size,
+        }
+        for part in "detr", "loss":
+            config.model[part] = Namespace(hyper[part])  # type: ignore[no-untyped-call]
+        config.model.score_threshold, config.model.nms_iou = hyper["score_threshold"], hyper["nms_iou"]
+        config.model.image_size = config.data.image_size = hyper["image_size"]
+        config.data.class_names = hyper["class_names"]
+        kept_values = {key: hyper[key.split(".")[1]] for key in given}
+        taken = [f"{key} = {kept_values[key]}" for key, value in given.items() if value != kept_values[key]]
+        if taken:
+            print(f"taken from the checkpoint: {', '.join(taken)}")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer; a training gets a folder of its own with its loggers and checkpoints in it."""
@@ -146,75 +163,62 @@ class TableCLI(LightningCLI):
         if self.subcommand != "fit":
             self.save_config_callback = None
             return super().instantiate_trainer(logger=trainer["logger"] or False, **kwargs)
+        if self.datamodule.path is not None:  # what is wrong with the pages is said before a run is made
+            _ = self.datamodule.train_pages, self.datamodule.val_pages
         settings = self._get(self.config_init, "logging")
-        folder = Path(trainer["default_root_dir"] or new_run_folder(settings))
+        folder = _given_folder(trainer["default_root_dir"]) or new_run_folder(settings)
         callbacks = [*(trainer["callbacks"] or []), RunReport(folder)]
         if trainer["enable_checkpointing"] is not False:
-            callbacks.append(best_checkpoint(folder / "checkpoints"))
+            # The monitored one comes first: it is the trainer's `checkpoint_callback`.
+            callbacks += [BestCheckpoint(folder / "checkpoints"), last_checkpoint(folder / "checkpoints")]
         if trainer["logger"] is None or trainer["logger"] is True:
             kwargs["logger"] = build_loggers(settings, folder)
         return super().instantiate_trainer(default_root_dir=str(folder), callbacks=callbacks, **kwargs)
 
 
-def best_checkpoint(folder: Path) -> ModelCheckpoint:
-    """Keep the checkpoint with the best `val/f1` as best.ckpt, and the last one as last.ckpt."""
-    return ModelCheckpoint(
-        folder, filename="best", monitor="val/f1", mode="max", save_last=True, enable_version_counter=False
-    )
+def _given_folder(folder: str | None) -> Path | None:
+    if folder is None:
+        return None
+    if (Path(folder) / "config.yaml").exists():
+        raise UserError(
+            f"trainer.default_root_dir: {folder} holds a run already: name another folder, or none, and "
+            "each run gets its own"
+        )
+    return Path(folder)
 
 
-def _hyperparameters(path: Path) -> dict[str, Any]:
+def _read_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(
             "ckpt_path: expected a checkpoint of a run, such as runs/detr/001/checkpoints/best.ckpt, "
             f"found no file {path}"
         )
     try:
-        kept = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["hyper_parameters"]
-        names = "detr", "loss", "score_threshold", "nms_iou", "image_size", "class_names"
-        return {name: kept[name] for name in names}
+        kept: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        for name in "detr", "loss", "score_threshold", "nms_iou", "image_size", "class_names":
+            kept["hyper_parameters"][name]
     except Exception as error:
         raise UserError(
             f"ckpt_path: {path} is not a checkpoint of tablesense: expected one that `tablesense fit` wrote"
         ) from error
+    return kept
 
 
-def _refuse_other_network(path: Path, kept: dict[str, Any], config: Namespace) -> None:
-    here = vars(config.model.detr)
-    differences = [
-        f"model.detr.{name} is {value!r} there and {here[name]!r} here"
-        for name, value in kept["detr"].items()
-        if name not in ("pretrained", "backbone_weights", "dropout") and _plain(here[name]) != _plain(value)
-    ]
+def _check_resume(path: Path, kept: dict[str, Any], config: Namespace) -> None:
+    """Refuse to go on where going on would not do what was asked for."""
+    differences = different_network(kept["hyper_parameters"]["detr"], vars(config.model.detr))
     if differences:
         raise UserError(f"ckpt_path: {path} is of another network: {'; '.join(differences)}")
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-_UNKNOWN = re.compile(r"(?:unrecognized arguments: --|accept option '|[Kk]ey [\"'])([\w.]+)(?!.*Expected)")
-_WRONG_TYPE = re.compile(r"key \"([\w.]+)\": Expected an? (.+?)\. Got value: (.+)")
-
-
-def explain(message: str, known: set[str]) -> str:
-    """Say in one line what was wrong with a command or a recipe.
-
-    Args:
-        message: jsonargparse's message.
-        known: The right keys, from which the nearest to a wrong one is named.
-    """
-    message = " ".join(message.split())
-    if found := _WRONG_TYPE.search(message):
-        key, kind, value = found.groups()
-        kind = re.sub(r"<class '([\w.]+)'>", r"\1", kind)
-        kind = re.sub(r"typing\.Literal\[(.+)\]", r"one of \1", kind)
-        return f"{key}: expected {kind}, found {value}"
-    if "File does not exist" in message:
-        return f"--config: no file {message.rsplit(': ', 1)[1]}"
-    if found := _UNKNOWN.search(message):
-        near = get_close_matches(found[1], known, n=1, cutoff=0.6)
-        hint = f"did you mean {near[0]}?" if near else "see tablesense fit --help for all keys"
-        return f"unknown key {found[1]}: {hint}"
-    return message
+    done, asked = kept["epoch"] + 1, config.trainer.max_epochs
+    if asked is not None and 0 <= asked <= done:
+        raise UserError(
+            f"ckpt_path: {path} has been trained for {done} epochs, and trainer.max_epochs is {asked}: "
+            "give more, or start a new training from its weights with model.detr.pretrained"
+        )
+    before, now = kept["hyper_parameters"]["training"], vars(config.training)
+    changed = [f"training.{name}" for name in ("lr", "backbone_lr") if before[name] != now[name]]
+    if changed:
+        raise UserError(
+            f"ckpt_path: going on keeps the rates of {path}, but {' and '.join(changed)} changed: start a "
+            "new training from its weights with model.detr.pretrained"
+        )

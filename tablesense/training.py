@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import cos, pi
+from math import cos, inf, pi
 from typing import Any, Literal
 
 import torch
+from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor, nn
 
@@ -52,10 +53,13 @@ class TrainingConfig:
         Raises:
             UserError: A value is out of its range.
         """
-        for name, lowest in ("gradient_accumulation_steps", 1), ("weight_decay", 0), ("warmup_epochs", 0):
-            if getattr(self, name) < lowest:
-                raise UserError(f"training.{name}: expected {lowest} or more, found {getattr(self, name)}")
-        if self.lr <= 0:
+        at_least = {"gradient_accumulation_steps": 1, "drop_epoch": 1, "weight_decay": 0, "warmup_epochs": 0}
+        at_least |= {"backbone_lr": 0, "offsets_lr_ratio": 0, "final_lr_ratio": 0}
+        for name, lowest in at_least.items():
+            value = getattr(self, name)
+            if value is not None and not lowest <= value < inf:
+                raise UserError(f"training.{name}: expected {lowest} or more, found {value}")
+        if not 0 < self.lr < inf:
             raise UserError(f"training.lr: expected more than 0, found {self.lr}")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise UserError(f"training.ema_decay: expected null or between 0 and 1, found {self.ema_decay}")
@@ -118,15 +122,27 @@ def schedule(config: TrainingConfig, steps_per_epoch: float, total_steps: float)
     return factor
 
 
-def moving_average(decay: float) -> WeightAveraging:
+class MovingAverage(WeightAveraging):
     """Lightning's weight averaging with a decay that starts low.
 
     At a constant .998 the random weights that training starts from would still be most of the average
     after the first epochs; (1 + n) / (10 + n) is below any decay at first and reaches it in time.
+
+    Args:
+        decay: What the decay ends at.
     """
 
+    def __init__(self, decay: float) -> None:
+        super().__init__(use_buffers=False, multi_avg_fn=_moving_average(decay))
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Forget the average, so that a checkpoint that is scored next is taken as it was saved."""
+        self._average_model = None
+
+
+def _moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
     def update(average: list[Tensor], current: list[Tensor], number: Tensor | int) -> None:
         n = int(number)
         torch._foreach_lerp_(average, current, 1 - min(decay, (1 + n) / (10 + n)))
 
-    return WeightAveraging(use_buffers=False, multi_avg_fn=update)
+    return update

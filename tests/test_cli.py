@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tablesense.running import explain
+from tablesense.explain import explain
 
 RECIPE = Path(__file__).parents[1] / "configs" / "detr.yaml"
 TINY = [
@@ -161,6 +161,33 @@ def test_training_goes_on_from_a_checkpoint(run: Path, home: Path) -> None:
     assert "epoch 1/2" not in done.stdout
 
 
+def test_a_training_that_is_over_says_what_to_give_to_go_on(run: Path, home: Path) -> None:
+    last = run / "checkpoints" / "last.ckpt"
+    done = tablesense("fit", "--config", run / "config.yaml", "--ckpt_path", last, cwd=home)
+    assert done.returncode == 2
+    assert "has been trained for 1 epochs, and trainer.max_epochs is 1: give more" in done.stderr
+
+
+def test_a_new_training_starts_from_the_weights_of_a_checkpoint(run: Path, home: Path) -> None:
+    best = run / "checkpoints" / "best.ckpt"
+    options = [f"--model.detr.pretrained={best}", "--training.lr=1e-12", "--logging.name=tuned"]
+    done = tablesense("fit", "--config", run / "config.yaml", *options, "--logging.wandb=off", cwd=home)
+    assert done.returncode == 0, done.stderr
+    (before, after) = (
+        next(float(row["val/loss"]) for row in csv.DictReader(file.open()) if row["val/loss"])
+        for file in (run / "metrics.csv", home / "runs" / "tuned" / "001" / "metrics.csv")
+    )
+    assert after == pytest.approx(before, rel=1e-3)
+
+
+def test_a_run_is_never_written_over(run: Path, home: Path) -> None:
+    done = tablesense(
+        "fit", "--config", RECIPE, *TINY, f"--trainer.default_root_dir={run}", "--logging.wandb=off", cwd=home
+    )
+    assert done.returncode == 2
+    assert "holds a run already" in done.stderr
+
+
 def test_validate_prints_the_same_metrics_as_the_run(run: Path, home: Path) -> None:
     best = run / "checkpoints" / "best.ckpt"
     done = tablesense("validate", "--config", RECIPE, *TINY, "--ckpt_path", best, cwd=home)
@@ -202,6 +229,7 @@ def test_going_on_with_another_network_is_refused(run: Path, home: Path) -> None
         (["--data.path=nowhere"], "data.path: nowhere does not exist: expected a folder with pages"),
         (["--ckpt_path=none.ckpt"], "ckpt_path: expected a checkpoint of a run"),
         (["--config=none.yaml"], "--config: no file"),
+        (["--training.ema_decay=slow"], "training.ema_decay: expected float, null, found slow"),
     ],
 )
 def test_a_mistake_gets_one_plain_line(tmp_path: Path, arguments: list[str], message: str) -> None:

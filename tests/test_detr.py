@@ -385,6 +385,7 @@ def checkpoint(family: str, folder: Path) -> tuple[PreTrainedModel, DetrConfig]:
         backbone="resnet18",
         frozen_stages=2,
         pretrained=str(folder),
+        exact_geometry=False,
     )
     shared: dict[str, Any] = {
         "backbone_config": TimmBackboneConfig(

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from tablesense.errors import UserError
-from tablesense.loggers import RUN_DIR, LoggingConfig, build_loggers, logged_in, new_run_folder
+from tablesense.loggers import LoggingConfig, _wandb, build_loggers, logged_in, new_run_folder
 
 
 @pytest.fixture(autouse=True)
 def no_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in "WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", RUN_DIR, "LOCAL_RANK":
+    for name in "WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL":
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
 
@@ -34,13 +35,10 @@ def test_runs_that_start_together_get_folders_of_their_own(tmp_path: Path) -> No
     assert len(set(folders)) == 64
 
 
-def test_the_other_processes_of_a_run_find_its_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = LoggingConfig(dir=tmp_path, name="a")
-    first = new_run_folder(config)
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert new_run_folder(config) == first
+def test_the_other_processes_of_a_run_make_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    new_run_folder(LoggingConfig(dir=tmp_path, name="a"))
+    assert not (tmp_path / "a").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
@@ -69,6 +67,8 @@ def test_weights_and_biases_is_used_as_asked_and_csv_always(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    # Opening a run needs a server, which is not this test's matter.
+    monkeypatch.setattr("tablesense.loggers._online", lambda *given: _wandb(*given, offline=False))
     folder = tmp_path / "a" / "001"
     csv, *rest = build_loggers(LoggingConfig(wandb=mode), folder)  # type: ignore[arg-type]
     assert isinstance(csv, CSVLogger)
@@ -88,3 +88,14 @@ def test_a_login_in_the_netrc_file_counts(tmp_path: Path) -> None:
     (tmp_path / "netrc").write_text("machine api.wandb.ai login user password " + "k" * 40)
     (tmp_path / "netrc").chmod(0o600)
     assert logged_in()
+
+
+def test_a_key_that_is_refused_means_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "not a key")
+    (tmp_path / "a" / "001").mkdir(parents=True)
+    _, wandb = build_loggers(LoggingConfig(wandb="online"), tmp_path / "a" / "001")
+    assert isinstance(wandb, WandbLogger)
+    assert wandb._offline
+    assert "going on offline" in caplog.text

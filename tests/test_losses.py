@@ -221,15 +221,6 @@ def test_the_total_is_the_weighted_sum_of_decoder_and_encoder_losses(kind: Class
     torch.testing.assert_close(losses["loss"], expected)
 
 
-def test_without_auxiliary_losses_only_the_last_layer_counts() -> None:
-    torch.manual_seed(0)
-    outputs, targets = random_outputs("focal"), random_targets(3, 0, 1)
-    losses = DetrCriterion(2, LossConfig("focal", auxiliary=False))(outputs, targets)
-    last = {key: outputs[key] for key in ("pred_logits", "pred_boxes")}
-    assert losses == DetrCriterion(2, LossConfig("focal"))(last, targets)
-    assert losses.keys() == {"loss_ce", "loss_bbox", "loss_giou", "loss", "cardinality_error"}
-
-
 def test_each_layer_is_matched_on_its_own() -> None:
     torch.manual_seed(0)
     outputs, targets = random_outputs("focal"), random_targets(3, 2, 1)

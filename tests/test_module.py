@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tablesense import (
     TrainingConfig,
     UserError,
 )
+from tablesense.callbacks import BestCheckpoint, last_checkpoint
 from tablesense.data.synthetic import synthetic_pages
 
 SMALL = DetrConfig(hidden_dim=32, num_encoder_layers=1, num_decoder_layers=2, num_queries=10, ffn_dim=32)
@@ -150,6 +152,57 @@ def test_the_average_of_the_weights_is_what_is_saved(tmp_path: Path, pages: Synt
     saved = torch.load(run.checkpoint_callback.best_model_path, weights_only=True)  # type: ignore[union-attr]
     name = "detr.network.class_embed.0.weight"
     assert not torch.equal(saved["state_dict"][name], saved["current_model_state"][name])
+
+
+def test_the_last_checkpoint_is_the_last_state_whatever_its_score(
+    tmp_path: Path, pages: SyntheticConfig
+) -> None:
+    """Nothing is found in any epoch, so the first stays the best."""
+    callbacks = [BestCheckpoint(tmp_path), last_checkpoint(tmp_path)]
+    trainer(tmp_path, max_epochs=3, callbacks=callbacks).fit(small(), data(pages))
+    steps = {
+        name: torch.load(tmp_path / f"{name}.ckpt", weights_only=True)["global_step"]
+        for name in ("best", "last")
+    }
+    assert steps == {"best": 4, "last": 12}
+
+
+def test_validation_without_tables_and_finds_goes_on(tmp_path: Path, pages: SyntheticConfig) -> None:
+    empty = data(pages)
+    empty.__dict__["val_pages"] = [replace(page, boxes=(), labels=()) for page in empty.val_pages]
+    run = trainer(tmp_path, max_epochs=1, callbacks=[BestCheckpoint(tmp_path)])
+    run.fit(small(), empty)
+    assert "val/f1" not in run.callback_metrics
+    assert not (tmp_path / "best.ckpt").exists()
+
+
+def test_a_checkpoint_is_scored_as_it_was_saved_after_a_fit_too(
+    tmp_path: Path, pages: SyntheticConfig
+) -> None:
+    training = TrainingConfig(ema_decay=0.9, lr=1e-2, warmup_epochs=0)
+    module, run = small(training=training), trainer(tmp_path, max_epochs=1)
+    run.fit(module, data(pages))
+    path = run.checkpoint_callback.best_model_path  # type: ignore[union-attr]
+    (again,) = run.test(module, data(pages), ckpt_path=path, weights_only=True, verbose=False)
+    (fresh,) = trainer(tmp_path).test(TableDETRModule.load_from_checkpoint(path), data(pages), verbose=False)
+    assert again["test/loss"] == pytest.approx(fresh["test/loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"class_names": ["form"]}, "classes are table there and form here"),
+        ({"detr": replace(SMALL, hidden_dim=64)}, "model.detr.hidden_dim is 32 there and 64 here"),
+    ],
+)
+def test_a_checkpoint_of_another_network_is_refused(
+    tmp_path: Path, pages: SyntheticConfig, options: dict[str, Any], message: str
+) -> None:
+    run = trainer(tmp_path, max_steps=1)
+    run.fit(small(), data(pages))
+    run.save_checkpoint(tmp_path / "a.ckpt")
+    with pytest.raises(UserError, match=message):
+        TableDETRModule.load_from_checkpoint(tmp_path / "a.ckpt", **options)
 
 
 def test_batches_without_a_finite_loss_are_named_and_stop_the_run_in_the_end(

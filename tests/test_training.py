@@ -8,7 +8,7 @@ from torch import nn
 
 from tablesense.detr import DetrConfig, build_detr
 from tablesense.errors import UserError
-from tablesense.training import TrainingConfig, moving_average, parameter_groups, schedule
+from tablesense.training import MovingAverage, TrainingConfig, parameter_groups, schedule
 
 
 def test_every_trained_parameter_is_in_one_group_with_its_rate() -> None:
@@ -66,7 +66,7 @@ def test_a_run_without_an_end_keeps_its_peak() -> None:
 def test_average_follows_at_first_and_reaches_its_decay_later() -> None:
     from torch.optim.swa_utils import AveragedModel
 
-    callback = moving_average(0.99)
+    callback = MovingAverage(0.99)
     model = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(model.weight)
     average = AveragedModel(model, use_buffers=False, **callback._kwargs)
@@ -84,7 +84,14 @@ def test_average_follows_at_first_and_reaches_its_decay_later() -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("lr", 0.0), ("gradient_accumulation_steps", 0), ("weight_decay", -1.0), ("ema_decay", 1.0)],
+    [
+        ("lr", 0.0),
+        ("lr", float("nan")),
+        ("backbone_lr", -1.0),
+        ("gradient_accumulation_steps", 0),
+        ("weight_decay", -1.0),
+        ("ema_decay", 1.0),
+    ],
 )
 def test_values_that_cannot_train_are_refused_by_name(key: str, value: float) -> None:
     with pytest.raises(UserError, match=f"training.{key}: expected"):

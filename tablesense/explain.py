@@ -1,0 +1,39 @@
+"""What is wrong with a command or a recipe, in one line."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+
+_UNKNOWN = re.compile(r"(?:unrecognized arguments: --|accept option '|[Kk]ey [\"'])([\w.]+)(?!.*Expected)")
+_WRONG_TYPE = re.compile(r"key \"([\w.]+)\": Expected an? (.+?)\. Got value: (.+)")
+_WRONG_UNION = re.compile(
+    r"key \"([\w.]+)\": Does not validate against any of the Union subtypes Subtypes: [\[(](.+?)[\])] Errors:"
+    r".*Given value type: .*?Given value: (\S+)"
+)
+
+
+def explain(message: str, known: set[str]) -> str:
+    """Put a message of jsonargparse plainly.
+
+    Args:
+        message: The message.
+        known: The right keys, from which the nearest to a wrong one is named.
+    """
+    message = " ".join(message.split())
+    if found := _WRONG_UNION.search(message) or _WRONG_TYPE.search(message):
+        key, kind, value = found.groups()
+        kind = (
+            re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", kind)
+            .replace("NoneType", "null")
+            .replace("None", "null")
+        )
+        kind = re.sub(r"typing\.Literal\[(.+)\]", r"one of \1", kind)
+        return f"{key}: expected {kind}, found {value}"
+    if "File does not exist" in message:
+        return f"--config: no file {message.rsplit(': ', 1)[1]}"
+    if found := _UNKNOWN.search(message):
+        near = get_close_matches(found[1], known, n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]}?" if near else "see tablesense fit --help for all keys"
+        return f"unknown key {found[1]}: {hint}"
+    return message
