@@ -219,13 +219,6 @@ class TableDETRModule(LightningModule):
             self.log_dict(values, prog_bar=False)
         metrics.reset()
 
-    def transfer_batch_to_device(
-        self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
-    ) -> dict[str, Any]:
-        """Move the pixels alone: the truth is padded and checked on the host and then moved in one piece."""
-        moved = {key: batch[key].to(device, non_blocking=True) for key in ("pixel_values", "pixel_mask")}
-        return {**batch, **moved}
-
     # -- optimisation ------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
@@ -272,7 +265,8 @@ class TableDETRModule(LightningModule):
         Raises:
             UserError: Another architecture, or other classes.
         """
-        kept = checkpoint.get("hyper_parameters", {})
+        # Not its hyperparameters: what is given to load_from_checkpoint stands in their place there.
+        kept = checkpoint.get("network", {})
         differences = different_network(kept.get("detr", {}), asdict(self.config))
         names = tuple(kept.get("class_names", self.class_names))
         if names != self.class_names:
@@ -287,6 +281,7 @@ class TableDETRModule(LightningModule):
             **checkpoint["hyper_parameters"],
             "detr": {**detr, "backbone_weights": None, "pretrained": None},
         }
+        checkpoint["network"] = {"detr": detr, "class_names": list(self.class_names)}
 
 
 def _options(value: Options | Mapping[str, Any], kind: type[Options]) -> Options:

@@ -110,7 +110,7 @@ def test_a_wrong_verb_is_named_with_the_nearest_right_one(tmp_path: Path) -> Non
 
 def test_fit_says_what_it_did_and_what_comes_next(fitted: subprocess.CompletedProcess[str]) -> None:
     assert "run folder: runs/detr/001" in fitted.stdout
-    assert re.search(r"epoch 1/1  train/loss [\d.]+  val/loss [\d.]+  val/f1 [\d.]+", fitted.stdout)
+    assert re.search(r"epoch 1/1  train/loss_epoch [\d.]+  val/loss [\d.]+  val/f1 [\d.]+", fitted.stdout)
     assert re.search(r"best val/f1 [\d.]+: runs/detr/001/checkpoints/best\.ckpt", fitted.stdout)
     assert "next: tablesense test --config runs/detr/001/config.yaml --ckpt_path" in fitted.stdout
 

@@ -332,7 +332,9 @@ def test_a_whole_criterion_copies_costs_to_the_host_once(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Tensor, "cpu", count)
     DetrCriterion(2, LossConfig(encoder_matches=6))(outputs, targets)
-    assert shapes == [torch.Size([3, 3, 10, 3])]  # the decoder's; the proposals' matching stays on the device
+    assert shapes == [
+        torch.Size([3 * 3 * 10 * 3])
+    ]  # the decoder's; the proposals' matching stays on the device
 
 
 def test_the_config_refuses_weights_that_make_no_loss() -> None:

@@ -212,7 +212,7 @@ def test_all_layers_and_images_are_copied_to_the_host_once(monkeypatch: pytest.M
         monkeypatch.setattr(Tensor, name, count)
     matcher = HungarianMatcher()
     matcher.one_to_one(matcher.cost(logits, boxes, labels, truth), [len(t["labels"]) for t in targets])
-    assert copied == [torch.Size([6, 8, 10, 5])]
+    assert copied == [torch.Size([6 * 8 * 10 * 5])]
 
 
 def test_padded_truth_is_a_whole_page_that_is_not_valid() -> None:

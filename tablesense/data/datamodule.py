@@ -216,3 +216,10 @@ class TableDataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             **options,
         )
+
+    def transfer_batch_to_device(
+        self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
+    ) -> dict[str, Any]:
+        """Move the pixels alone: the truth is padded and checked on the host and then moved in one piece."""
+        moved = {key: batch[key].to(device, non_blocking=True) for key in ("pixel_values", "pixel_mask")}
+        return {**batch, **moved}
