@@ -99,7 +99,7 @@ class FrozenNormConv2d(nn.Conv2d):
 
     `scale` and `shift`, [out_channels], are the norm's; the weight stays the convolution's own, so that
     it trains exactly as it would in front of a frozen norm, without the two passes over the feature map
-    that the norm costs (a quarter of a training step of the small recipe on a CPU).
+    that the norm costs (see benchmarks/step.py).
     """
 
     scale: Tensor

@@ -1,4 +1,4 @@
-"""tablesense.losses against REFERENCE's anchor, transformers' criteria, plain loops and two processes."""
+"""tablesense.losses against the anchor, transformers' criteria, plain loops and two processes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import pytest
 import torch
+from loss_anchor import LOGITS, QUERIES, TRUTH, random_boxes
 from torch import Tensor, distributed
 from torch.overrides import TorchFunctionMode
 from torchvision.ops import box_convert, box_iou
@@ -24,26 +25,6 @@ from tablesense.matcher import Target
 
 Classification = Literal["softmax", "focal", "varifocal"]
 CLASSIFICATIONS: list[Classification] = ["softmax", "focal", "varifocal"]
-
-# REFERENCE.md, "Loss anchor"
-QUERIES = torch.tensor(
-    [[0.50, 0.50, 0.40, 0.40], [0.25, 0.25, 0.20, 0.10], [0.75, 0.70, 0.30, 0.20], [0.50, 0.20, 0.80, 0.10]]
-)
-LOGITS = torch.tensor(
-    [[[2.0, 0, 0], [0, 1, 1], [1, 0, 2], [0, 0, 3]], [[0, 0, 3], [1, 0, 1], [0, 0, 2], [0, 0, 2]]]
-)
-TRUTH = [
-    {
-        "labels": torch.tensor([0, 0]),
-        "boxes": torch.tensor([[0.52, 0.50, 0.44, 0.36], [0.70, 0.72, 0.30, 0.24]]),
-    },
-    {"labels": torch.zeros(0, dtype=torch.long), "boxes": torch.zeros(0, 4)},
-]
-
-
-def random_boxes(*shape: int) -> Tensor:
-    """Boxes in cxcywh that lie on the page."""
-    return torch.cat([torch.rand(*shape, 2) * 0.6 + 0.2, torch.rand(*shape, 2) * 0.39 + 0.01], -1)
 
 
 def random_layer(batch_size: int, queries: int, logits: int) -> dict[str, Any]:

@@ -140,7 +140,9 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from tablesense.data.synthetic import synthesize;"
+        # A shell that starts the tests in the background has children ignore the signal.
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from pathlib import Path; from tablesense.data.synthetic import synthesize;"
         "synthesize(Path(sys.argv[1]), 5000, 'long', workers=2)"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
