@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from pickle import UnpicklingError
@@ -71,6 +72,7 @@ def build_backbone(
     return frozen
 
 
+@cache
 def check_backbone(name: str, out_indices: tuple[int, ...]) -> None:
     """Refuse what timm has not, before anything is built from it.
 

@@ -87,10 +87,8 @@ class RunReport(Callback):
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Name the best checkpoint, draw what it finds on a few pages, and say what comes next."""
-        best, score = (
-            self.folder / "checkpoints" / "best.ckpt",
-            getattr(trainer.checkpoint_callback, "best_model_score", None),
-        )
+        best = self.folder / "checkpoints" / "best.ckpt"
+        score = getattr(trainer.checkpoint_callback, "best_model_score", None)
         if trainer.interrupted or not best.is_file():
             self._how_to_go_on()
             return
