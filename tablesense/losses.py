@@ -34,6 +34,10 @@ class LossConfig:
         iou_power: Varifocal: the target score of a matched box is IoU ** iou_power. Below 1, scores run
             higher, so that the fixed threshold of .5 stands nearer to the best one; 0 makes it 1.
         encoder_matches: Two-stage: proposals matched to each table. 1 is the paper's one-to-one matching.
+        decoder_matches: Queries matched to each table in every decoder layer. 1 is DETR's own matching. With
+            more, as in DETA (arXiv:2212.06137), a network learns in a fraction of the time, finds each
+            table several times and needs `model.nms_iou`. A page with many tables takes fewer, so that
+            there are queries for all.
     """
 
     classification: Literal["softmax", "focal", "varifocal"] = "varifocal"
@@ -48,6 +52,7 @@ class LossConfig:
     focal_gamma: float = 2.0
     iou_power: float = 1.0
     encoder_matches: int = 6
+    decoder_matches: int = 1
 
     def __post_init__(self) -> None:
         """Refuse weights that make no loss.
@@ -58,8 +63,9 @@ class LossConfig:
         for name, value in vars(self).items():
             if isinstance(value, (int, float)) and value < 0:
                 raise UserError(f"model.loss.{name}: expected 0 or more, found {value}")
-        if self.encoder_matches < 1:
-            raise UserError(f"model.loss.encoder_matches: expected 1 or more, found {self.encoder_matches}")
+        for name in "encoder_matches", "decoder_matches":
+            if getattr(self, name) < 1:
+                raise UserError(f"model.loss.{name}: expected 1 or more, found {getattr(self, name)}")
 
 
 class DetrCriterion(nn.Module):
@@ -123,27 +129,38 @@ class DetrCriterion(nn.Module):
         num_boxes = self._num_boxes(sum(sizes), logits.device)
 
         costs = [self.matcher.cost(logits, boxes, labels, truth)]
-        encoder, matches = outputs.get("enc_outputs"), self.config.encoder_matches
+        encoder = outputs.get("enc_outputs")
+        most = truth.shape[1]
+        matches = [max(1, min(self.config.decoder_matches, logits.shape[2] // most))]
         if encoder is not None:
             # Proposals compete for tables of any class: the first stage only tells table from page.
             first = torch.zeros_like(labels)
             enc_logits, enc_boxes = encoder["pred_logits"].float()[None], encoder["pred_boxes"].float()[None]
             costs.append(self.matcher.cost(enc_logits, enc_boxes, first, truth))
-        if encoder is None or matches == 1:
-            assigned = self.matcher.one_to_one_each(costs, sizes)
-        else:
-            assigned = self.matcher.one_to_one_each(costs[:1], sizes)
-            assigned.append(self.matcher.one_to_many(costs[1], valid, matches))
+            matches.append(self.config.encoder_matches)
+        assigned = self._assign(costs, matches, sizes, valid)
 
         names = [f"_{i}" for i in range(len(layers) - 1)] + [""]
-        losses, total = self._terms(logits, boxes, labels, truth, assigned[0], num_boxes, names)
+        share = num_boxes * matches[0]
+        losses, total = self._terms(logits, boxes, labels, truth, assigned[0], share, names)
         if encoder is not None:
-            share = num_boxes * matches
+            share = num_boxes * matches[1]
             more, add = self._terms(enc_logits, enc_boxes, first, truth, assigned[1], share, ["_enc"])
             losses, total = losses | more, total + add
         losses["loss"] = total
         losses["cardinality_error"] = self._cardinality_error(outputs["pred_logits"].float(), sizes)
         return losses
+
+    def _assign(
+        self, costs: Sequence[Tensor], matches: Sequence[int], sizes: Sequence[int], valid: Tensor
+    ) -> list[Tensor]:
+        """The table of each query or -1: one to one where `matches` is 1, else one to many."""
+        single = [cost for cost, number in zip(costs, matches, strict=True) if number == 1]
+        ones = iter(self.matcher.one_to_one_each(single, sizes) if single else [])
+        return [
+            next(ones) if number == 1 else self.matcher.one_to_many(cost, valid, number)
+            for cost, number in zip(costs, matches, strict=True)
+        ]
 
     @staticmethod
     def _num_boxes(number: int, device: torch.device) -> Tensor | float:

@@ -57,7 +57,7 @@ class TableDETRModule(LightningModule):
     def __init__(
         self,
         detr: DetrConfig = DetrConfig(),
-        loss: LossConfig = LossConfig(),
+        loss: LossConfig = LossConfig(iou_power=0.65, decoder_matches=4),
         training: TrainingConfig = TrainingConfig(),
         class_names: Sequence[str] = ("table",),
         image_size: int = 384,

@@ -173,7 +173,8 @@ def test_a_batch_without_tables_has_a_finite_loss_and_a_gradient_for_every_class
 ) -> None:
     torch.manual_seed(0)
     outputs = random_outputs(kind, encoder=kind != "softmax")
-    losses = DetrCriterion(2, LossConfig(kind, encoder_matches=matches))(outputs, random_targets(0, 0, 0))
+    config = LossConfig(kind, encoder_matches=matches, decoder_matches=matches)
+    losses = DetrCriterion(2, config)(outputs, random_targets(0, 0, 0))
     losses["loss"].backward()
     assert all(value.isfinite() for value in losses.values())
     assert all(value == 0 for name, value in losses.items() if "bbox" in name or "giou" in name)
@@ -225,8 +226,9 @@ def test_proposals_are_told_from_the_page_but_not_by_class(matches: int) -> None
         assert losses[term] == swapped[term]
 
 
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
 @pytest.mark.parametrize(("matches", "expected"), [(1, 0.1), (2, 0.15), (4, 0.25)])
-def test_the_box_losses_of_proposals_are_means_over_their_matches(matches: int, expected: float) -> None:
+def test_box_losses_are_means_over_the_matches(part: str, matches: int, expected: float) -> None:
     table = torch.tensor([[0.5, 0.5, 0.4, 0.4]])
     away = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5])
     boxes = table.repeat(1, 5, 1)
@@ -234,9 +236,26 @@ def test_the_box_losses_of_proposals_are_means_over_their_matches(matches: int, 
     encoder = {"pred_logits": torch.zeros(1, 5, 1), "pred_boxes": boxes}
     outputs = {"pred_logits": torch.zeros(1, 5, 1), "pred_boxes": boxes, "enc_outputs": encoder}
     targets = [{"labels": torch.tensor([0]), "boxes": table}]
-    losses = DetrCriterion(1, LossConfig(encoder_matches=matches))(outputs, targets)
-    assert losses["loss_bbox_enc"].item() == pytest.approx(expected)
-    assert losses["loss_bbox"].item() == pytest.approx(0.1)
+    config = LossConfig(**{"encoder_matches": 1, f"{part}_matches": matches})
+    losses = DetrCriterion(1, config)(outputs, targets)
+    at = {"encoder": "loss_bbox_enc", "decoder": "loss_bbox"}
+    assert losses.pop(at[part]).item() == pytest.approx(expected)
+    assert losses["loss_bbox" if part == "encoder" else "loss_bbox_enc"].item() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("tables", "matched"), [(1, 4), (3, 9), (5, 10), (10, 10), (12, 10)])
+def test_a_page_with_many_tables_takes_fewer_queries_for_each(tables: int, matched: int) -> None:
+    columns = torch.linspace(0.05, 0.95, 10)
+    queries = torch.stack([columns, *(torch.full((10,), size) for size in (0.5, 0.05, 0.2))], -1)
+    table = torch.linspace(0.05, 0.95, tables)
+    truth = torch.stack([table, *(torch.full((tables,), size) for size in (0.5, 0.05, 0.2))], -1)
+    outputs = {"pred_logits": torch.zeros(1, 10, 1), "pred_boxes": queries[None]}
+    targets = [{"labels": torch.zeros(tables, dtype=torch.long), "boxes": truth}]
+    criterion = DetrCriterion(1, LossConfig("focal", decoder_matches=4, focal_alpha=1.0, focal_gamma=0.0))
+    each = max(1, min(4, 10 // tables))
+    # Without a weight for the unmatched, the loss at a score of .5 counts the matched.
+    count = criterion(outputs, targets)["loss_ce"].item() * tables * each / math.log(2)
+    assert count == pytest.approx(matched, abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", CLASSIFICATIONS)
@@ -321,8 +340,9 @@ def test_a_whole_criterion_copies_costs_to_the_host_once(monkeypatch: pytest.Mon
 def test_the_config_refuses_weights_that_make_no_loss() -> None:
     with pytest.raises(UserError, match=r"^model\.loss\.lambda_l1: expected 0 or more, found -1$"):
         LossConfig(lambda_l1=-1)
-    with pytest.raises(UserError, match=r"^model\.loss\.encoder_matches: expected 1 or more, found 0$"):
-        LossConfig(encoder_matches=0)
+    for name in "encoder_matches", "decoder_matches":
+        with pytest.raises(UserError, match=rf"^model\.loss\.{name}: expected 1 or more, found 0$"):
+            LossConfig(**{name: 0})
 
 
 def box_loss_of_a_process(rank: int, store: str) -> float:
