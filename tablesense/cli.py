@@ -16,6 +16,7 @@ verbs:
   fit        train:                tablesense fit --config configs/detr.yaml
   validate   score a checkpoint:   tablesense validate --config configs/detr.yaml --ckpt_path FILE
   test       the same on the test pages, or on those of --data.test_path
+  sweep      tune:                 tablesense sweep sweeps/detr_bayes.yaml
 
 Every key of a recipe can be given on the command line, with dots, and wins over the file:
   tablesense fit --config configs/detr.yaml --data.path=my_pages --training.lr=3e-4
@@ -28,11 +29,12 @@ keys:
   --logging.*    where runs are kept, and whether Weights & Biases is used
 
   tablesense VERB --help          all keys, with their meaning
+  tablesense sweep --help         how a sweep is checked and run, with Weights & Biases and without
   tablesense VERB --print_config  the configuration that would be used
   tablesense --version
 """
 
-VERBS = ("fit", "validate", "test")
+VERBS = ("fit", "validate", "test", "sweep")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,6 +74,10 @@ def _main(arguments: list[str]) -> int:
             f"expected one of the verbs {', '.join(VERBS)}, found {verb!r}"
             + (f"; did you mean {near[0]}?" if near else "; see tablesense --help")
         )
+    if verb == "sweep":
+        from tablesense.sweep.verb import run as sweep
+
+        return sweep(arguments[1:])
     from tablesense.running import run
 
     return run(arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from itertools import count
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from tablesense.errors import UserError
+from tablesense.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -34,36 +36,54 @@ class LoggingConfig:
     project: str = "tablesense"
 
 
-def new_run_folder(config: LoggingConfig) -> Path:
+def new_run_folder(config: LoggingConfig, trial: Trial | None = None) -> Path:
     """Make the next free folder of an experiment: runs/detr/001, runs/detr/002, ...
 
-    Two runs that start at the same moment get two folders. Only the first process of a run makes one;
-    for the others, which write nothing and are told by the first where checkpoints go, it is the parent.
+    A run of a sweep is named after its id in Weights & Biases, runs/detr/sweep_0a1b2c3d; a trial of a sweep
+    that is run locally has a folder already. Two runs that start at the same moment get two folders. Only
+    the first process of a run makes one; for the others, which write nothing and are told by the first
+    where checkpoints go, it is the parent.
 
     Raises:
         UserError: The folder cannot be made.
     """
+    if trial and trial.folder:
+        return trial.folder
     parent = config.dir / config.name
     if getattr(rank_zero_only, "rank", 0) > 0:
         return parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        number = 1 + max((int(path.name) for path in parent.iterdir() if path.name.isdigit()), default=0)
-        while True:
-            folder = parent / f"{number:03d}"
+        taken = (int(path.name) for path in parent.iterdir() if path.name.isdigit())
+        first = 1 if trial else 1 + max(taken, default=0)
+        for number in count(first):
+            folder = parent / (_trial_name(trial, number) if trial else f"{number:03d}")
             try:
                 folder.mkdir()
-                break
+                return folder
             except FileExistsError:
-                number += 1
+                continue
     except OSError as error:
         raise UserError(f"logging.dir: the folder {parent} cannot be made: {error.strerror}") from error
-    return folder
+    raise AssertionError("numbers do not end")
 
 
-def build_loggers(config: LoggingConfig, folder: Path) -> list[Logger]:
-    """The loggers of a run: CSV always, Weights & Biases as `config.wandb` says."""
+def _trial_name(trial: Trial, attempt: int = 1) -> str:
+    """The name of a run of a sweep; an agent may start the same run again, in a folder of its own."""
+    return f"sweep_{trial.run_id}" + (f"-{attempt}" if attempt > 1 else "")
+
+
+def build_loggers(config: LoggingConfig, folder: Path, trial: Trial | None = None) -> list[Logger]:
+    """The loggers of a run: CSV always, Weights & Biases as `config.wandb` says.
+
+    Raises:
+        UserError: There is no login where one was asked for, or an agent of Weights & Biases started this
+            training and could not be told of it.
+    """
     loggers: list[Logger] = [CSVLogger(folder.parent.parent, name=folder.parent.name, version=folder.name)]
+    if trial and trial.run_id:
+        os.environ.setdefault("WANDB_SILENT", "true")
+        return [*loggers, _agents_run(config, folder, trial)]
     mode: str = config.wandb
     if mode == "auto":
         mode = {"offline": "offline", "dryrun": "offline", "disabled": "off"}.get(
@@ -80,9 +100,9 @@ def build_loggers(config: LoggingConfig, folder: Path) -> list[Logger]:
     return loggers
 
 
-def _wandb(config: LoggingConfig, folder: Path, offline: bool) -> WandbLogger:
+def _wandb(config: LoggingConfig, folder: Path, offline: bool, name: str | None = None) -> WandbLogger:
     logger = WandbLogger(
-        name=f"{folder.parent.name}-{folder.name}",
+        name=name or f"{folder.parent.name}-{folder.name}",
         project=config.project,
         save_dir=folder,
         offline=offline,
@@ -90,6 +110,24 @@ def _wandb(config: LoggingConfig, folder: Path, offline: bool) -> WandbLogger:
     )
     # Lightning passes an option that wandb has dropped and warns about.
     logger._wandb_init.pop("anonymous", None)
+    return logger
+
+
+def _agents_run(config: LoggingConfig, folder: Path, trial: Trial) -> WandbLogger:
+    """The run that an agent of Weights & Biases has opened: its id and project come from the environment."""
+    from wandb.errors import Error, UsageError
+
+    if config.wandb not in ("auto", "online"):
+        raise UserError(
+            f"logging.wandb={config.wandb}: an agent of Weights & Biases started this training and waits for "
+            "its metrics: expected online or auto in a sweep"
+        )
+    logger = _wandb(config, folder, offline=False, name=_trial_name(trial))
+    try:
+        _ = logger.experiment
+    except (Error, UsageError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"the sweep's server cannot be reached: {reason}") from error
     return logger
 
 

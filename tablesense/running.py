@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import logging
 import re
+import signal
+import sys
 import warnings
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,8 @@ from jsonargparse import Namespace
 from lightning import LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, WandbLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from tablesense.callbacks import BestCheckpoint, RunReport, last_checkpoint
 from tablesense.data.datamodule import TableDataModule
@@ -26,6 +31,7 @@ from tablesense.loggers import LoggingConfig, build_loggers, new_run_folder
 from tablesense.module import TableDETRModule
 from tablesense.pretrained import different_network
 from tablesense.training import TrainingConfig
+from tablesense.trial import Trial
 
 
 def run(arguments: list[str]) -> int:
@@ -41,11 +47,35 @@ def run(arguments: list[str]) -> int:
         UserError: Something in the configuration, the data or a checkpoint is not as it should be.
     """
     _quieten()
+    trial = Trial.from_environment()
+    if trial and trial.folder:
+        trial.end_with_sweep()
     try:
         TableCLI.from_arguments(arguments)
     except MisconfigurationException as error:  # Lightning's word for what a person can put right
         raise UserError(" ".join(str(error).split())) from error
+    except SIGTERMException:
+        return _stopped(signal.SIGTERM)
+    except KeyboardInterrupt:
+        return _stopped(signal.SIGINT)
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):  # Lightning's, once the trainer is taken down
+            return _stopped(signal.SIGINT)
+        raise
     return 0
+
+
+def _stopped(by: signal.Signals) -> int:
+    """End a training that was stopped from outside: by a person, by an agent, by a cluster.
+
+    To W&B's agent a run that it stopped early is a run like any other, so the status is 0: after a few runs
+    with another one it would give up the sweep. Weights & Biases is told 255, its own code of an interrupt,
+    which makes the run "killed" there and not "crashed". Else it is what a shell expects of the signal.
+    """
+    if wandb := sys.modules.get("wandb"):
+        wandb.finish(exit_code=255)
+    trial = Trial.from_environment()
+    return 0 if trial and trial.run_id else 128 + by
 
 
 def _quieten() -> None:
@@ -73,9 +103,25 @@ class SaveConfig(SaveConfigCallback):
         """Log the resolved configuration, each value under one name."""
         config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
         config.pop("config", None)
+        trial = Trial.from_environment()
         for logger in trainer.loggers:
-            if not isinstance(logger, CSVLogger):  # it would write the same file once more
+            if isinstance(logger, WandbLogger) and trial and trial.run_id:
+                # The agent has put the swept values there, each under its dotted key.
+                logger.log_hyperparams(_without(config, trial.parameters))
+            elif not isinstance(logger, CSVLogger):  # it would write the same file once more
                 logger.log_hyperparams(config)
+
+
+def _without(config: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """A nested configuration less the values of some dotted keys."""
+    left = copy.deepcopy(config)
+    for key in keys:
+        *parents, name = key.split(".")
+        place: Any = left
+        for parent in parents:
+            place = place.get(parent, {})
+        place.pop(name, None)
+    return left
 
 
 class TableCLI(LightningCLI):
@@ -118,13 +164,17 @@ class TableCLI(LightningCLI):
         """Parse the command line.
 
         Raises:
-            UserError: There is an unknown key, or a value of the wrong type.
+            UserError: There is an unknown key, a value of the wrong type, or a value of a sweep that did
+                not arrive.
         """
         try:
             self.config = parser.parse_args(args)
         except argparse.ArgumentError as error:
             known = {action.dest for action in self._subcommand_parsers[args[0]]._actions}
             raise UserError(explain(str(error), known)) from error
+        trial = Trial.from_environment()
+        if trial and args[0] == "fit":
+            trial.check(dict(self.config.fit.items()))
 
     def _parse_ckpt_path(self) -> None:
         """Bring configuration and checkpoint together before anything is built.
@@ -166,13 +216,14 @@ class TableCLI(LightningCLI):
         if self.datamodule.path is not None:  # what is wrong with the pages is said before a run is made
             _ = self.datamodule.train_pages, self.datamodule.val_pages
         settings = self._get(self.config_init, "logging")
-        folder = _given_folder(trainer["default_root_dir"]) or new_run_folder(settings)
+        trial = Trial.from_environment()
+        folder = _given_folder(trainer["default_root_dir"]) or new_run_folder(settings, trial)
         callbacks = [*(trainer["callbacks"] or []), RunReport(folder)]
         if trainer["enable_checkpointing"] is not False:
             # The monitored one comes first: it is the trainer's `checkpoint_callback`.
             callbacks += [BestCheckpoint(folder / "checkpoints"), last_checkpoint(folder / "checkpoints")]
         if trainer["logger"] is None or trainer["logger"] is True:
-            kwargs["logger"] = build_loggers(settings, folder)
+            kwargs["logger"] = build_loggers(settings, folder, trial)
         return super().instantiate_trainer(default_root_dir=str(folder), callbacks=callbacks, **kwargs)
 
 

@@ -1,0 +1,222 @@
+"""A sweep on this machine: the engine with a program that is done in a moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from sqlalchemy.exc import SQLAlchemyError
+
+from tablesense.errors import UserError
+from tablesense.sweep import best
+from tablesense.sweep.check import Sweep
+from tablesense.sweep.distributions import parse
+from tablesense.sweep.file import read
+from tablesense.sweep.hyperband import Hyperband
+from tablesense.sweep.local import LocalSweep
+
+PROGRAM = """
+import os, pathlib, signal, sys, time
+values = dict(word[2:].split("=") for word in sys.argv[1:] if word.startswith("--"))
+folder = pathlib.Path(os.environ["TABLESENSE_TRIAL"])
+signal.signal(signal.SIGTERM, lambda *_: (print("stopped tidily"), sys.exit(0)))
+with (folder / "metrics.csv").open("w") as file:
+    file.write("epoch,val/f1\\n")
+for epoch in range(int(values.get("epochs", 4))):
+    if values.get("fails") == "True":
+        print("out of luck"); sys.exit(3)
+    time.sleep(float(values.get("pause", 0)))
+    with (folder / "metrics.csv").open("a") as file:
+        file.write(f"{epoch},{float(values['x']) * (epoch + 1) / 4}\\n")
+"""
+
+
+def sweep(tmp_path: Path, parameters: dict[str, Any], **changes: Any) -> Sweep:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable, str(program), "fit", "${args}"]
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump({"method": "random", "parameters": parameters, "command": command}))
+    settings: dict[str, Any] = {
+        "file": read(path),
+        "name": "small",
+        "method": "random",
+        "metric": "val/f1",
+        "maximize": True,
+        "parameters": {name: parse(spec) for name, spec in parameters.items()},
+        "command": tuple(command),
+        "program": "",
+        "stopping": None,
+        "run_cap": None,
+        "max_epochs": 4,
+        "config": {},
+    }
+    return Sweep(**settings | changes)
+
+
+def test_trials_run_in_folders_of_their_own_and_the_best_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local = LocalSweep(
+        sweep(tmp_path, {"x": {"values": [0.2, 0.8, 0.4]}}, method="grid"), 20, tmp_path / "runs"
+    )
+    local.run()
+    local.finish()
+    trials = local.study.get_trials()
+    assert sorted(trial.user_attrs["values"]["x"] for trial in trials) == [0.2, 0.4, 0.8]
+    assert all(len(trial.intermediate_values) == 4 for trial in trials)
+    kept = yaml.safe_load((tmp_path / "runs" / "best.yaml").read_text())
+    assert kept == {"x": 0.8}
+    for trial in trials:
+        folder = tmp_path / "runs" / f"trial-{trial.number:03d}"
+        assert yaml.safe_load((folder / "parameters.yaml").read_text()) == trial.user_attrs["values"]
+        assert (folder / "log.txt").exists()
+    out = capsys.readouterr().out
+    assert out.count("epoch 4/4") == 3
+    assert "3 of 3 trials" in out
+    assert "best val/f1 0.800" in out
+    page = (tmp_path / "runs" / "sweep.html").read_text()
+    assert "Plotly.newPlot" in page
+    assert 'src="http' not in page
+
+
+def test_a_trial_that_is_behind_at_a_band_is_stopped(tmp_path: Path) -> None:
+    parameters = {"x": {"values": [0.8, 0.7, 0.2]}, "pause": {"value": 0.6}}
+    local = LocalSweep(
+        sweep(tmp_path, parameters, stopping=Hyperband(min_iter=2, eta=2)), 3, tmp_path / "runs"
+    )
+    for x in 0.8, 0.7, 0.2:
+        local.study.enqueue_trial({"x": x})
+    local.run()
+    *good, bad = local.study.get_trials()
+    assert [trial.state.name for trial in (*good, bad)] == ["COMPLETE", "COMPLETE", "PRUNED"]
+    assert all(len(trial.intermediate_values) == 4 for trial in good)
+    assert 2 <= len(bad.intermediate_values) < 4
+    assert "0.100, below 0.350 at the band of 2 epochs" in bad.user_attrs["stopped"]
+    assert (tmp_path / "runs" / "trial-002" / "log.txt").read_text() == "stopped tidily\n"
+
+
+def test_a_failing_trial_is_recorded_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    parameters = {"x": {"value": 0.5}, "fails": {"values": [True, False]}}
+    local = LocalSweep(sweep(tmp_path, parameters, method="grid"), 2, tmp_path / "runs")
+    local.run()
+    states = {t.user_attrs["values"]["fails"]: t for t in local.study.get_trials()}
+    assert states[True].state.name == "FAIL"
+    assert states[True].user_attrs["failed"] == [
+        "out of luck",
+        "it ended with status 3, and logged no val/f1",
+    ]
+    assert states[False].state.name == "COMPLETE"
+
+
+def test_three_failures_at_once_end_the_sweep_with_the_reason(tmp_path: Path) -> None:
+    parameters = {"x": {"value": 0.5}, "fails": {"value": True}}
+    local = LocalSweep(sweep(tmp_path, parameters), 9, tmp_path / "runs")
+    with pytest.raises(UserError, match=r"3 trials failed in the first minute.*out of luck"):
+        local.run()
+    assert len(local.study.get_trials()) == 3
+
+
+def test_jobs_run_side_by_side(tmp_path: Path) -> None:
+    parameters = {"x": {"min": 0.1, "max": 0.9}, "pause": {"value": 0.4}}
+    local = LocalSweep(sweep(tmp_path, parameters), 4, tmp_path / "runs", jobs=2)
+    begun = time.monotonic()
+    local.run()
+    trials = local.study.get_trials()
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 4
+    assert time.monotonic() - begun < 4 * 4 * 0.4
+    first, second = trials[:2]
+    assert second.datetime_start < first.datetime_complete  # type: ignore[operator]
+
+
+def engine(tmp_path: Path, count: int) -> subprocess.Popen[str]:
+    """The engine in a process that can be killed."""
+    script = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from pathlib import Path;"
+        "from test_local import sweep; from tablesense.sweep.local import LocalSweep;"
+        "from tablesense.sweep import storage; storage.GRACE = 12;"
+        f"t = Path({str(tmp_path)!r});"
+        "s = sweep(t, {'x': {'min': 0.1, 'max': 0.9}, 'pause': {'value': 0.5}});"
+        f"LocalSweep(s, {count}, t / 'runs').run()"
+    )
+    return subprocess.Popen([sys.executable, "-c", script], start_new_session=True, text=True)
+
+
+def finished(tmp_path: Path) -> dict[int, float]:
+    file = tmp_path / "runs" / "sweep.db"
+    if not file.exists():
+        return {}
+    try:
+        storage = optuna.storages.RDBStorage(f"sqlite:///{file}", skip_table_creation=True)
+        study = optuna.load_study(study_name="small", storage=storage)
+    except (KeyError, SQLAlchemyError):  # it is being made
+        return {}
+    return {t.number: t.value for t in study.get_trials() if t.state.name == "COMPLETE" and t.value}
+
+
+def test_a_sweep_that_is_killed_goes_on_without_losing_or_repeating_a_trial(tmp_path: Path) -> None:
+    first = engine(tmp_path, 4)
+    deadline = time.monotonic() + 60
+    while len(before := finished(tmp_path)) < 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(1.0)  # into the next trial
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    before = finished(tmp_path)
+    second = engine(tmp_path, 4)
+    assert second.wait(timeout=120) == 0
+    study = optuna.load_study(study_name="small", storage=f"sqlite:///{tmp_path / 'runs' / 'sweep.db'}")
+    done = [trial for trial in study.get_trials() if trial.state.name == "COMPLETE"]
+    assert len(done) == 4
+    assert {number: value for number, value in finished(tmp_path).items() if number in before} == before
+    lost = [trial for trial in study.get_trials() if trial.state.name == "FAIL"]
+    assert len(lost) == 1
+    again = [trial for trial in done if trial.params["x"] == lost[0].params["x"]]
+    assert len(again) == 1
+    assert len({trial.params["x"] for trial in done}) == 4
+
+
+def test_another_sweep_under_the_same_name_is_refused(tmp_path: Path) -> None:
+    LocalSweep(sweep(tmp_path, {"x": {"value": 0.5}}), 1, tmp_path / "runs")
+    with pytest.raises(UserError, match="holds a sweep named small with other parameters"):
+        LocalSweep(sweep(tmp_path, {"x": {"value": 0.6}}), 1, tmp_path / "runs")
+
+
+def test_a_storage_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
+    for storage in (str(tmp_path / "nowhere" / "deep" / "sweep.db"), "postgresql://nobody@127.0.0.1:1/none"):
+        with pytest.raises(UserError, match="--storage"):
+            LocalSweep(sweep(tmp_path, {"x": {"value": 0.5}}), 1, tmp_path / "runs", storage)
+
+
+def test_the_best_holds_the_commands_own_flags(tmp_path: Path) -> None:
+    small = sweep(
+        tmp_path,
+        {"training.lr": {"value": 0.001}},
+        command=(
+            *("${env}", "tablesense", "fit", "--config", "a.yaml"),
+            *("--trainer.max_epochs=3", "--data.path", "my pages", "${args}"),
+        ),
+        config={"trainer.max_epochs": 3, "data.path": Path("my pages")},
+    )
+    study = optuna.create_study(direction="maximize")
+    trial = study.ask()
+    trial.set_user_attr("values", {"training.lr": 0.001})
+    study.tell(trial, 0.7)
+    command = best.write_best(small, study.best_trial, tmp_path / "best.yaml")
+    assert command == f"tablesense fit --config=a.yaml --config={tmp_path / 'best.yaml'}"
+    written = (tmp_path / "best.yaml").read_text()
+    assert json.loads(json.dumps(yaml.safe_load(written))) == {
+        "trainer": {"max_epochs": 3},
+        "data": {"path": "my pages"},
+        "training": {"lr": 0.001},
+    }
