@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tablesense.sweep.check import Sweep
+from tablesense.sweep.plan import Sweep
 
 if TYPE_CHECKING:
     from optuna import Study

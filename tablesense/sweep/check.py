@@ -6,15 +6,16 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import islice, product
 from typing import Any
 
 from tablesense.errors import UserError
 from tablesense.sweep import hyperband
 from tablesense.sweep.command import DEFAULT, READABLE, expand
-from tablesense.sweep.distributions import Distribution, SpecError, as_text, parse
+from tablesense.sweep.distributions import Distribution
 from tablesense.sweep.file import SweepFile
 from tablesense.sweep.hyperband import Hyperband
+from tablesense.sweep.plan import Sweep, few
+from tablesense.sweep.specs import SpecError, as_text, parse
 from tablesense.trial import same
 
 KEYS = {
@@ -43,65 +44,6 @@ class Finding:
 
     line: int
     text: str
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """A sweep that was checked.
-
-    Attributes:
-        file: Where it came from.
-        name: Its name.
-        method: "bayes", "random" or "grid".
-        metric: What it makes best.
-        maximize: Whether more of that is better.
-        parameters: What it varies, by dotted key.
-        command: What starts one run, with `${…}` in it.
-        program: What stands for `${program}` in it.
-        stopping: When runs are stopped early; None for never.
-        run_cap: The most runs; None for no end.
-        max_epochs: The epochs of a run.
-        config: What the command comes to without the sweep's values, by dotted key.
-    """
-
-    file: SweepFile
-    name: str
-    method: str
-    metric: str
-    maximize: bool
-    parameters: Mapping[str, Distribution]
-    command: tuple[str, ...]
-    program: str
-    stopping: Hyperband | None
-    run_cap: int | None
-    max_epochs: int
-    config: Mapping[str, Any]
-
-    @property
-    def grid_points(self) -> int | None:
-        """How many runs try everything; None where a range has no end of values."""
-        points = 1
-        for distribution in self.parameters.values():
-            values = distribution.grid()
-            if values is None:
-                return None
-            points *= len(values)
-        return points
-
-    def first(self, count: int) -> list[dict[str, Any]]:
-        """The values of a few runs such as it may start: a grid's first ones, or the middle and the ends."""
-        if self.method == "grid":
-            grids = [distribution.grid() or [] for distribution in self.parameters.values()]
-            return [
-                dict(zip(self.parameters, point, strict=True)) for point in islice(product(*grids), count)
-            ]
-        rows = [{name: d.middle() for name, d in self.parameters.items()}]
-        rows += _rows({name: d.ends() for name, d in self.parameters.items()})
-        return rows[:count]
-
-    def words(self, values: Mapping[str, Any]) -> list[str]:
-        """The command that starts the run with these values."""
-        return expand(self.command, values, self.program)
 
 
 def check(file: SweepFile) -> tuple[Sweep | None, list[Finding]]:
@@ -300,7 +242,6 @@ class _Checker:
             "trainer.check_val_every_n_epoch": (None, 1),
             "trainer.val_check_interval": (None, 1.0),
             "trainer.fast_dev_run": (False,),
-            "logging.wandb": ("auto", "online"),
         }
         for name, values in wanted.items():
             found = config.get(name)
@@ -315,7 +256,7 @@ class _Checker:
         self, swept: dict[str, Distribution], read: Callable[[Mapping[str, Any]], dict[str, Any]]
     ) -> None:
         """Try all ends of all ranges, many at once, and one by one where that fails."""
-        for row in _rows({key: distribution.ends() for key, distribution in swept.items()}):
+        for row in few({key: distribution.ends() for key, distribution in swept.items()}):
             try:
                 config = read(row)
             except UserError:
@@ -387,12 +328,6 @@ def _came_through(row: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
 
 def _numbers(values: tuple[Any, ...]) -> list[float]:
     return [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
-
-
-def _rows(ends: Mapping[str, tuple[Any, ...]]) -> list[dict[str, Any]]:
-    """Few combinations in which every value occurs."""
-    longest = max(map(len, ends.values()), default=0)
-    return [{key: values[row % len(values)] for key, values in ends.items()} for row in range(longest)]
 
 
 def _nearest(word: str, known: set[str] | tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from tablesense.sweep.distributions import SpecError, check_keys, number, whole
+from tablesense.sweep.specs import SpecError, check_keys, number, whole
 
 MOST_BANDS = 100
 """As many bands as Weights & Biases makes out of `min_iter`."""

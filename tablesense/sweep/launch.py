@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from tablesense.errors import UserError
-from tablesense.sweep.check import Sweep
+from tablesense.sweep.plan import Sweep
 
 
 def create(sweep: Sweep, project: str, entity: str | None = None) -> str:

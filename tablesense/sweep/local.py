@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from tablesense.errors import UserError
 from tablesense.sweep.best import best_trial, write_best
-from tablesense.sweep.check import Sweep
 from tablesense.sweep.hyperband import Stop
+from tablesense.sweep.plan import Sweep
 from tablesense.sweep.process import TrialProcess
 from tablesense.sweep.storage import BEAT, GRACE, open_study
 from tablesense.sweep.table import Board, short

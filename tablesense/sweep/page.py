@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tablesense.sweep.check import Sweep
 from tablesense.sweep.distributions import Latent, Quantised
+from tablesense.sweep.plan import Sweep
 from tablesense.sweep.table import short, state
 
 if TYPE_CHECKING:

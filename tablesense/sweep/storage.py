@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tablesense.errors import UserError
-from tablesense.sweep.check import Sweep
+from tablesense.sweep.plan import Sweep
 
 if TYPE_CHECKING:
     import optuna

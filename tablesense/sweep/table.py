@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from tablesense.sweep.best import best_trial
-from tablesense.sweep.check import Sweep
+from tablesense.sweep.plan import Sweep
 
 if TYPE_CHECKING:
     from optuna import Study

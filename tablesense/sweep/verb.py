@@ -10,8 +10,9 @@ from typing import NoReturn
 
 from tablesense.errors import UserError
 from tablesense.loggers import logged_in
-from tablesense.sweep.check import Sweep, check
+from tablesense.sweep.check import check
 from tablesense.sweep.file import read
+from tablesense.sweep.plan import Sweep
 
 DESCRIPTION = """\
 Tune a detector: try many values, keep the best.
@@ -126,6 +127,11 @@ def _describe(sweep: Sweep, count: int) -> None:
 def _online(sweep: Sweep, options: argparse.Namespace) -> int:
     from tablesense.sweep import launch
 
+    if sweep.config["logging.wandb"] not in ("auto", "online"):
+        raise UserError(
+            f"sweep: its command has logging.wandb={sweep.config['logging.wandb']}, and W&B's agents wait for "
+            "the metrics of their runs: leave that out, or use --local"
+        )
     project = options.project or sweep.file.content.get("project") or "tablesense2"
     address = launch.create(sweep, project, options.entity)
     print(f"Sweep ID: {address.rsplit('/', 1)[-1]}")

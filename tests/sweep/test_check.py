@@ -10,8 +10,9 @@ import yaml
 
 from tablesense.cli import main
 from tablesense.errors import UserError
-from tablesense.sweep.check import Finding, Sweep, check
+from tablesense.sweep.check import Finding, check
 from tablesense.sweep.file import read
+from tablesense.sweep.plan import Sweep
 
 ROOT = Path(__file__).parents[2]
 Checked = tuple[Sweep | None, list[Finding]]
@@ -169,7 +170,6 @@ def test_ten_planted_faults_and_more_are_all_named_at_once(
         ("training.lr:", "model.training.lr:", 7, "did you mean training.lr?"),
         ('["${env}", tablesense, fit, --config, CONFIG, "${args}"]', "tablesense fit", 5, "a list of words"),
         ("CONFIG,", "CONFIG, --trainer.logger=false,", 5, "trainer.logger is False"),
-        ("CONFIG,", "CONFIG, --logging.wandb=off,", 5, "logging.wandb is off"),
         ("CONFIG,", "CONFIG, --trainer.check_val_every_n_epoch=2,", 5, "once an epoch"),
         ("training.lr:", "training.gradient_accumulation_steps:", 7, "training.gradient_accumulation_steps"),
         ("name: good", "name: good\nrun_cap: 0", 2, "run_cap: expected a whole number from 1"),

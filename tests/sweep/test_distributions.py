@@ -16,15 +16,8 @@ import pytest
 import yaml
 from scipy import stats
 
-from tablesense.sweep.distributions import (
-    DISTRIBUTIONS,
-    Categorical,
-    Constant,
-    IntUniform,
-    SpecError,
-    Uniform,
-    parse,
-)
+from tablesense.sweep.distributions import Categorical, Constant, IntUniform, Uniform
+from tablesense.sweep.specs import DISTRIBUTIONS, SpecError, parse
 
 SPECS: dict[str, dict[str, Any]] = {
     "int_uniform": {"min": -2, "max": 7},
@@ -359,8 +352,8 @@ def test_a_sweep_is_read_without_optuna() -> None:
     """Optuna takes longer to import than all of a check."""
     program = (
         "import sys; sys.modules['optuna'] = None\n"
-        "from tablesense.sweep import distributions, hyperband\n"
-        "d = distributions.parse({'distribution': 'q_log_normal'}); d.ends(), d.middle(), d.grid()\n"
+        "from tablesense.sweep import hyperband, specs\n"
+        "d = specs.parse({'distribution': 'q_log_normal'}); d.ends(), d.middle(), d.grid()\n"
         "hyperband.parse({'type': 'hyperband', 'min_iter': 3}).stops([1.0] * 9, [[2.0] * 9], True)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

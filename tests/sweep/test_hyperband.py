@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tablesense.sweep.distributions import SpecError
 from tablesense.sweep.hyperband import Hyperband, Stop, parse
+from tablesense.sweep.specs import SpecError
 
 RECORDED = json.loads((Path(__file__).parent / "hyperband_history.json").read_text())
 REPLAYS: list[dict[str, Any]] = RECORDED["replays"]

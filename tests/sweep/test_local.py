@@ -18,11 +18,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tablesense.errors import UserError
 from tablesense.sweep import best
-from tablesense.sweep.check import Sweep
-from tablesense.sweep.distributions import parse
 from tablesense.sweep.file import read
 from tablesense.sweep.hyperband import Hyperband
 from tablesense.sweep.local import LocalSweep
+from tablesense.sweep.plan import Sweep
+from tablesense.sweep.specs import parse
 
 PROGRAM = """
 import os, pathlib, signal, sys, time
@@ -141,6 +141,7 @@ def test_jobs_run_side_by_side(tmp_path: Path) -> None:
 def engine(tmp_path: Path, count: int) -> subprocess.Popen[str]:
     """The engine in a process that can be killed."""
     script = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from pathlib import Path;"
         "from test_local import sweep; from tablesense.sweep.local import LocalSweep;"
         "from tablesense.sweep import storage; storage.GRACE = 12;"
@@ -151,13 +152,17 @@ def engine(tmp_path: Path, count: int) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", script], start_new_session=True, text=True)
 
 
-def finished(tmp_path: Path) -> dict[int, float]:
+def stored(tmp_path: Path) -> optuna.Study:
     file = tmp_path / "runs" / "sweep.db"
-    if not file.exists():
+    storage = optuna.storages.RDBStorage(f"sqlite:///{file}", skip_table_creation=True)
+    return optuna.load_study(study_name="small", storage=storage)
+
+
+def finished(tmp_path: Path) -> dict[int, float]:
+    if not (tmp_path / "runs" / "sweep.db").exists():
         return {}
     try:
-        storage = optuna.storages.RDBStorage(f"sqlite:///{file}", skip_table_creation=True)
-        study = optuna.load_study(study_name="small", storage=storage)
+        study = stored(tmp_path)
     except (KeyError, SQLAlchemyError):  # it is being made
         return {}
     return {t.number: t.value for t in study.get_trials() if t.state.name == "COMPLETE" and t.value}
@@ -175,7 +180,7 @@ def test_a_sweep_that_is_killed_goes_on_without_losing_or_repeating_a_trial(tmp_
     before = finished(tmp_path)
     second = engine(tmp_path, 4)
     assert second.wait(timeout=120) == 0
-    study = optuna.load_study(study_name="small", storage=f"sqlite:///{tmp_path / 'runs' / 'sweep.db'}")
+    study = stored(tmp_path)
     done = [trial for trial in study.get_trials() if trial.state.name == "COMPLETE"]
     assert len(done) == 4
     assert {number: value for number, value in finished(tmp_path).items() if number in before} == before
@@ -184,6 +189,62 @@ def test_a_sweep_that_is_killed_goes_on_without_losing_or_repeating_a_trial(tmp_
     again = [trial for trial in done if trial.params["x"] == lost[0].params["x"]]
     assert len(again) == 1
     assert len({trial.params["x"] for trial in done}) == 4
+
+
+def test_an_interrupted_trial_is_run_again_with_its_values(tmp_path: Path) -> None:
+    first = engine(tmp_path, 2)
+    log = tmp_path / "runs" / "trial-000" / "metrics.csv"
+    deadline = time.monotonic() + 60
+    while not log.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    first.send_signal(signal.SIGINT)
+    first.wait(timeout=60)
+    assert (tmp_path / "runs" / "trial-000" / "log.txt").read_text() == "stopped tidily\n"
+    assert engine(tmp_path, 2).wait(timeout=120) == 0
+    lost, *done = stored(tmp_path).get_trials()
+    assert lost.state.name == "FAIL"
+    assert [trial.state.name for trial in done] == ["COMPLETE", "COMPLETE"]
+    assert lost.user_attrs["values"] in [trial.user_attrs["values"] for trial in done]
+
+
+def test_a_grid_is_run_in_its_order_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    parameters = {
+        "x": {"distribution": "q_uniform", "min": 1.0, "max": 10.0, "q": 4.0},
+        "sizes": {"values": [[1, 2], [3]]},
+        "epochs": {"value": 1},
+    }
+    small = sweep(tmp_path, parameters, method="grid")
+    LocalSweep(small, 2, tmp_path / "runs").run()
+    LocalSweep(small, 99, tmp_path / "runs").run()
+    values = [trial.user_attrs["values"] for trial in stored(tmp_path).get_trials()]
+    points = [(x, sizes) for x in (1.0, 5.0, 9.0) for sizes in ([1, 2], [3])]
+    assert [(value["x"], value["sizes"]) for value in values] == points
+
+
+def test_what_an_earlier_sweep_left_is_not_taken_for_a_result(tmp_path: Path) -> None:
+    left = tmp_path / "runs" / "trial-000"
+    left.mkdir(parents=True)
+    (left / "metrics.csv").write_text("epoch,val/f1\n0,0.99\n")
+    local = LocalSweep(sweep(tmp_path, {"x": {"value": 0.5}}), 1, tmp_path / "runs")
+    local.run()
+    (trial,) = local.study.get_trials()
+    assert trial.value == 0.5
+    assert Path(trial.user_attrs["folder"]).name == "trial-000-2"
+
+
+def test_a_trial_that_another_machine_took_over_is_let_go(tmp_path: Path) -> None:
+    parameters = {"x": {"value": 0.5}, "pause": {"value": 0.2}}
+    local = LocalSweep(sweep(tmp_path, parameters), 1, tmp_path / "runs")
+    assert local._start()
+    local.study.tell(0, state=optuna.trial.TrialState.FAIL)  # as the other machine does, after a silence
+    deadline = time.monotonic() + 60
+    while local.running:
+        assert time.monotonic() < deadline
+        local._look(local.running[0])
+        time.sleep(0.1)
+    local.run()
+    assert [trial.state.name for trial in local.study.get_trials()] == ["FAIL", "COMPLETE"]
 
 
 def test_another_sweep_under_the_same_name_is_refused(tmp_path: Path) -> None:
