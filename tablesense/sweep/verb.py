@@ -129,7 +129,7 @@ def _online(sweep: Sweep, options: argparse.Namespace) -> int:
 
     if sweep.config["logging.wandb"] not in ("auto", "online"):
         raise UserError(
-            f"sweep: its command has logging.wandb={sweep.config['logging.wandb']}, and W&B's agents wait for "
+            f"sweep: it has logging.wandb={sweep.config['logging.wandb']}, and W&B's agents wait for "
             "the metrics of their runs: leave that out, or use --local"
         )
     project = options.project or sweep.file.content.get("project") or "tablesense2"
