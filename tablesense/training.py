@@ -30,6 +30,9 @@ class TrainingConfig:
         final_lr_ratio: Where the cosine ends, as a share of the peak.
         drop_epoch: Where "step" drops.
         gradient_accumulation_steps: Batches for each optimiser step.
+        lr_scaling: How all rates grow with the batches of a step: not at all ("none"), in proportion
+            ("linear", arXiv:1706.02677) or with their square root ("sqrt", arXiv:2205.10287). With "linear"
+            the best `lr` hardly moves with `gradient_accumulation_steps`, so that both can be swept.
         ema_decay: Evaluate and save an exponential moving average of the weights; null for none.
         channels_last: Keep feature maps with channels innermost, which convolutions are faster with on
             CPUs, and in half precision on GPUs.
@@ -44,6 +47,7 @@ class TrainingConfig:
     final_lr_ratio: float = 0.02
     drop_epoch: int = 40
     gradient_accumulation_steps: int = 1
+    lr_scaling: Literal["none", "sqrt", "linear"] = "none"
     ema_decay: float | None = None
     channels_last: bool = True
 
@@ -73,6 +77,8 @@ def parameter_groups(detr: nn.Module, config: TrainingConfig) -> list[dict[str, 
     Returns:
         AdamW's groups, each with a `name`; only those that have parameters.
     """
+    power = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}[config.lr_scaling]
+    scale = config.gradient_accumulation_steps**power
     backbone_lr = 0.3 * config.lr if config.backbone_lr is None else config.backbone_lr
     rates = {
         "transformer": config.lr,
@@ -93,7 +99,7 @@ def parameter_groups(detr: nn.Module, config: TrainingConfig) -> list[dict[str, 
         {
             "name": part if decays else f"{part} norms and biases",
             "params": parameters,
-            "lr": rates[part],
+            "lr": rates[part] * scale,
             "weight_decay": config.weight_decay if decays else 0.0,
         }
         for (part, decays), parameters in groups.items()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -21,6 +23,15 @@ def test_every_trained_parameter_is_in_one_group_with_its_rate() -> None:
     assert rates["transformer"] == 1e-3
     assert rates["backbone"] == 1e-5
     assert rates["offsets"] == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize(("scaling", "factor"), [("none", 1), ("sqrt", 2), ("linear", 4)])
+def test_rates_grow_with_the_batches_of_a_step_as_told(scaling: Any, factor: float) -> None:
+    detr = build_detr(DetrConfig(backbone_weights=None), 1)
+    config = TrainingConfig(lr=1e-3, backbone_lr=1e-4, gradient_accumulation_steps=4, lr_scaling=scaling)
+    rates = {group["name"]: group["lr"] for group in parameter_groups(detr, config)}
+    assert rates["transformer"] == pytest.approx(factor * 1e-3)
+    assert rates["backbone"] == pytest.approx(factor * 1e-4)
 
 
 def test_norms_and_biases_do_not_decay() -> None:
