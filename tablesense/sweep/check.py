@@ -30,6 +30,9 @@ METRICS = re.compile(
 )
 """What fit logs once an epoch; group 2 is what gets better as it falls."""
 
+BARE = ["fit", "${args}"]
+"""A command that the values can be tried with where the sweep's own cannot be read."""
+
 THRESHOLDS = ("model.score_threshold", "model.nms_iou")
 
 
@@ -78,8 +81,8 @@ class _Checker:
         command = self.command()
         stopping = self.stopping()
         run_cap = self.run_cap()
-        config = self.against_fit(command, parameters) if command is not None else None
-        if config is None:
+        config = self.against_fit(command or BARE, parameters)
+        if config is None or command is None:
             return None
         max_epochs = self.epochs(config, parameters)
         if stopping is not None:
@@ -91,7 +94,7 @@ class _Checker:
             metric=metric,
             maximize=maximize,
             parameters=parameters,
-            command=tuple(map(str, command or ())),
+            command=tuple(map(str, command)),
             program=str(self.content.get("program", "")),
             stopping=stopping,
             run_cap=run_cap,
@@ -136,8 +139,8 @@ class _Checker:
             self.say("parameters: expected dotted keys with their values, found none", "parameters")
             return {}
         parsed: dict[str, Distribution] = {}
-        for key, spec in given.items():
-            place = ("parameters", str(key))
+        for key, spec in ((str(key), spec) for key, spec in given.items()):
+            place = ("parameters", key)
             if isinstance(spec, dict) and "parameters" in spec:
                 self.say(
                     f"{key}: nested parameters reach a run as one value: write {key}.NAME instead", *place
@@ -210,6 +213,7 @@ class _Checker:
             config = read({})
         except UserError as error:
             self.say(f"command: {error}", "command")
+            self.against_fit(BARE, parameters)  # what else is wrong
             return None
         self.base(config)
         keys = fit.keys & config.keys()

@@ -81,6 +81,13 @@ def test_the_bayes_sweep_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) 
     assert [batch * steps for steps in (4, 8, 16)] == [16, 32, 64]
 
 
+def test_a_command_that_cannot_be_read_hides_no_other_fault(checked: Callable[[str], Checked]) -> None:
+    for old, new in ("CONFIG", "/nowhere.yaml"), ("fit, ", ""):
+        text = GOOD.replace(old, new).replace("training.lr:", "training.rate:") + "  3: {value: 4}\n"
+        _, findings = checked(text)
+        assert [finding.line for finding in findings] == [5, 7, 9]
+
+
 def test_paths_and_lists_are_values_like_any_other(checked: Callable[[str], Checked]) -> None:
     more = "  data.path: {values: [a, b]}\n  model.detr.out_indices: {values: [[2, 3], [3, 4]]}\n"
     _, findings = checked(GOOD + more)
