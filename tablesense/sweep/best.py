@@ -30,6 +30,11 @@ def best_trial(study: Study, maximize: bool) -> FrozenTrial | None:
     return max(whole or ended, key=lambda trial: sign * (trial.value or 0), default=None)
 
 
+def history(trial: FrozenTrial) -> list[float]:
+    """The values of the metric that a trial has logged, in their order."""
+    return [value for _, value in sorted(trial.intermediate_values.items())]
+
+
 def write_best(sweep: Sweep, trial: FrozenTrial, path: Path) -> str:
     """Write the best trial's values as a configuration.
 

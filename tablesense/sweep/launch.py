@@ -7,10 +7,10 @@ import io
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from tablesense.errors import UserError
 from tablesense.sweep.plan import Sweep
+from tablesense.sweep.process import search_path
 
 
 def create(sweep: Sweep, project: str, entity: str | None = None) -> str:
@@ -53,10 +53,7 @@ def run_agent(address: str, count: int) -> int:
         The agent's exit status.
     """
     environment = {key: os.environ[key] for key in os.environ.keys() - {"WANDB_SILENT", "WANDB_SERVICE"}}
-    # `tablesense` is the one beside this Python, whether or not its environment is activated.
-    environment["PATH"] = os.pathsep.join(
-        [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-    )
+    environment["PATH"] = search_path()
     command = [sys.executable, "-m", "wandb", "agent", "--count", str(count), address]
     agent = subprocess.Popen(command, env=environment)
     while True:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tablesense.errors import UserError
-from tablesense.sweep.best import best_trial, write_best
+from tablesense.sweep.best import best_trial, history, write_best
 from tablesense.sweep.hyperband import Stop
 from tablesense.sweep.plan import Sweep
 from tablesense.sweep.process import TrialProcess
@@ -199,12 +199,12 @@ class LocalSweep:
         if self.sweep.stopping is None:
             return
         histories = {
-            trial.number: [value for _, value in sorted(trial.intermediate_values.items())]
+            trial.number: history(trial)
             for trial in self.study.get_trials(deepcopy=False)
             if trial.state.name != "FAIL" or "failed" in trial.user_attrs  # a lost one is run again
         }
         for running in self.running:
-            others = [history for number, history in histories.items() if number != running.trial.number]
+            others = [logged for number, logged in histories.items() if number != running.trial.number]
             stop = self.sweep.stopping.stops(running.history, others, self.sweep.maximize)
             # One that has logged its last epoch has nothing left to be spared.
             epochs = running.values.get("trainer.max_epochs", self.sweep.max_epochs)
@@ -224,8 +224,8 @@ class LocalSweep:
     def _end(self, running: _Running, code: int) -> None:
         from optuna.trial import TrialState
 
-        number, history = running.trial.number, [v for v in running.history if isfinite(v)]
-        best = (max if self.sweep.maximize else min)(history, default=None)
+        number, logged = running.trial.number, [v for v in running.history if isfinite(v)]
+        best = (max if self.sweep.maximize else min)(logged, default=None)
         if running.fell_behind and best is not None:
             self.study.tell(running.trial, state=TrialState.PRUNED)
         elif code == 0 and best is not None:
@@ -235,7 +235,7 @@ class LocalSweep:
             lines = running.process.last_lines()
             lines.append(
                 f"it ended with status {code}"
-                + (f", and logged no {self.sweep.metric}" if not history else "")
+                + (f", and logged no {self.sweep.metric}" if not logged else "")
             )
             self._fail(running.trial, lines)
         self.running.remove(running)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tablesense.sweep.best import best_trial, history
 from tablesense.sweep.distributions import Latent, Quantised
 from tablesense.sweep.plan import Sweep
 from tablesense.sweep.table import short, state
@@ -76,19 +77,17 @@ def write_page(sweep: Sweep, study: Study, path: Path) -> None:
 
 
 def _trials(sweep: Sweep, study: Study) -> str:
-    from tablesense.sweep.best import best_trial
-
     best = best_trial(study, sweep.maximize)
     better = max if sweep.maximize else min
     rows = []
     for trial in study.get_trials(deepcopy=False):
-        history = [value for _, value in sorted(trial.intermediate_values.items())]
+        logged = history(trial)
         why = trial.user_attrs.get("stopped") or " ".join(trial.user_attrs.get("failed", [])[-1:])
         cells = [
             str(trial.number),
             state(trial),
-            f"{len(history)}/{sweep.max_epochs}",
-            f"{better(history):.3f}" if history else "",
+            f"{len(logged)}/{sweep.max_epochs}",
+            f"{better(logged):.3f}" if logged else "",
             short(trial.user_attrs.get("values", {})),
             why,
         ]

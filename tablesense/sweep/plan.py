@@ -56,13 +56,15 @@ class Sweep:
             points *= len(values)
         return points
 
+    def points(self, count: int) -> list[dict[str, Any]]:
+        """The values of a grid's first points, in its order."""
+        grids = [distribution.grid() or [] for distribution in self.parameters.values()]
+        return [dict(zip(self.parameters, point, strict=True)) for point in islice(product(*grids), count)]
+
     def first(self, count: int) -> list[dict[str, Any]]:
         """The values of a few runs such as it may start: a grid's first ones, or the middle and the ends."""
         if self.method == "grid":
-            grids = [distribution.grid() or [] for distribution in self.parameters.values()]
-            return [
-                dict(zip(self.parameters, point, strict=True)) for point in islice(product(*grids), count)
-            ]
+            return self.points(count)
         rows = [{name: d.middle() for name, d in self.parameters.items()}]
         rows += few({name: d.ends() for name, d in self.parameters.items()})
         return rows[:count]

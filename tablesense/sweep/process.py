@@ -48,11 +48,12 @@ class TrialProcess:
         self.folder, self.started = folder, time.monotonic()
         (folder / PARAMETERS).write_text(yaml.safe_dump(dict(parameters), sort_keys=False))
         environment = {key: value for key, value in os.environ.items() if key not in _AGENTS}
-        # `tablesense` is the one beside this Python, whether or not its environment is activated.
-        environment["PATH"] = os.pathsep.join(
-            [str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
-        )
-        environment |= {FOLDER: str(folder.absolute()), "WANDB_RUN_GROUP": group, "PYTHONUNBUFFERED": "1"}
+        environment |= {
+            "PATH": search_path(),
+            FOLDER: str(folder.absolute()),
+            "WANDB_RUN_GROUP": group,
+            "PYTHONUNBUFFERED": "1",
+        }
         if threads is not None:
             environment.setdefault("OMP_NUM_THREADS", str(threads))
         self.log = folder / "log.txt"
@@ -114,3 +115,8 @@ class TrialProcess:
 
 
 _AGENTS = {"WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_NAME"}
+
+
+def search_path() -> str:
+    """PATH with this Python's programs first: so `tablesense` is its own, activated or not."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

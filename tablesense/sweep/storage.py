@@ -6,7 +6,6 @@ import json
 import re
 import time
 import warnings
-from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,12 +133,9 @@ def _queue_grid(sweep: Sweep, study: optuna.Study, count: int) -> None:
 
     Optuna's own GridSampler can be used inside of its own loop alone.
     """
-    names = list(sweep.parameters)
     queued = {trial.user_attrs.get("point") for trial in study.get_trials(deepcopy=False)}
-    grids = (sweep.parameters[name].grid() or [] for name in names)
-    for index, point in enumerate(islice(product(*grids), count)):
+    for index, values in enumerate(sweep.points(count)):
         if index not in queued:
-            values = dict(zip(names, point, strict=True))
             chosen = {name: sweep.parameters[name].chosen(value) for name, value in values.items()}
             attributes = {"values": values, "point": index}
             study.enqueue_trial(chosen, user_attrs=attributes, skip_if_exists=True)

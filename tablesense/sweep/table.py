@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from tablesense.sweep.best import best_trial
+from tablesense.sweep.best import best_trial, history
 from tablesense.sweep.plan import Sweep
 
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ class Board:
             self._shown = time.monotonic()
             self._live.update(self.table(rows=max(3, self.console.height - 10), live=True), refresh=True)
 
-    def logged(self, number: int, history: Sequence[float]) -> None:
+    def logged(self, number: int, values: Sequence[float]) -> None:
         """Tell of an epoch, where no table does."""
         if not self._live:
-            epoch = f"epoch {len(history)}/{self.sweep.max_epochs}"
-            self.say(f"trial {number}: {epoch}  {self.sweep.metric} {history[-1]:.3f}")
+            epoch = f"epoch {len(values)}/{self.sweep.max_epochs}"
+            self.say(f"trial {number}: {epoch}  {self.sweep.metric} {values[-1]:.3f}")
 
     def table(self, rows: int | None = None, live: bool = False) -> Table:
         """The trials, the best one marked.
@@ -90,14 +90,14 @@ class Board:
             shown = [best, *shown[1:]]
         better = max if self.sweep.maximize else min
         for trial in shown:
-            history = [value for _, value in sorted(trial.intermediate_values.items())]
+            logged = history(trial)
             mark = best is not None and trial.number == best.number
             cells = [
                 str(trial.number),
                 state(trial),
-                f"{len(history)}/{self.sweep.max_epochs}",
-                f"{history[-1]:.3f}" if history else "",
-                f"{better(history):.3f}" + (" *" if mark else "") if history else "",
+                f"{len(logged)}/{self.sweep.max_epochs}",
+                f"{logged[-1]:.3f}" if logged else "",
+                f"{better(logged):.3f}" + (" *" if mark else "") if logged else "",
                 _duration(trial),
             ]
             values = [] if live else [short(trial.user_attrs.get("values", {}))]
