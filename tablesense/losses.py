@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -68,6 +68,20 @@ class LossConfig:
                 raise UserError(f"model.loss.{name}: expected 1 or more, found {getattr(self, name)}")
 
 
+class Matching(NamedTuple):
+    """What was matched in the last decoder layer of one batch, for looking at; nothing is learnt from it.
+
+    Attributes:
+        queries: Whether each query was given a table on any page of the batch, bool [num_queries].
+        pairs: The number of pairs of a query and its table, a scalar.
+        iou: The sum of their IoU, a scalar.
+    """
+
+    queries: Tensor
+    pairs: Tensor
+    iou: Tensor
+
+
 class DetrCriterion(nn.Module):
     """DETR's loss (arXiv:2005.12872, section 3.1): match, then score the matched and the unmatched.
 
@@ -77,11 +91,15 @@ class DetrCriterion(nn.Module):
     Args:
         num_classes: The number of classes, "no object" not counted.
         config: Kinds and weights of the losses.
+
+    Attributes:
+        matching: What the last call matched; None before the first.
     """
 
     def __init__(self, num_classes: int, config: LossConfig) -> None:
         super().__init__()
         self.num_classes, self.config = num_classes, config
+        self.matching: Matching | None = None
         self.matcher = HungarianMatcher(
             config.cost_cls,
             config.cost_l1,
@@ -139,6 +157,7 @@ class DetrCriterion(nn.Module):
             costs.append(self.matcher.cost(enc_logits, enc_boxes, first, truth))
             matches.append(self.config.encoder_matches)
         assigned = self._assign(costs, matches, sizes, valid)
+        self.matching = _matching(assigned[0][-1], boxes[-1], truth)
 
         names = [f"_{i}" for i in range(len(layers) - 1)] + [""]
         share = num_boxes * matches[0]
@@ -251,6 +270,15 @@ class DetrCriterion(nn.Module):
             found = logits.amax(-1) > 0
         truth = torch.tensor(sizes, device=logits.device, dtype=torch.float)
         return (found.sum(1) - truth).abs().mean()
+
+
+@torch.no_grad()
+def _matching(assigned: Tensor, boxes: Tensor, truth: Tensor) -> Matching:
+    """Of the last layer: assigned [batch_size, queries], boxes [batch_size, queries, 4], truth as padded."""
+    matched = assigned >= 0
+    goal = truth.gather(1, assigned.clamp(min=0)[..., None].expand(-1, -1, 4))
+    iou = torch.where(matched, paired_iou(boxes, goal), boxes.new_zeros(()))
+    return Matching(matched.any(0), matched.sum(), iou.sum())
 
 
 def _corners(boxes: Tensor) -> Tensor:

@@ -19,16 +19,16 @@ from torchmetrics import Metric
 from torchmetrics.detection import MeanAveragePrecision
 from torchvision.ops import box_iou  # type: ignore[import-untyped, unused-ignore]
 
-__all__ = ["CTDaRWeightedF1", "CocoMAP", "DetectionF1", "TableBankAreaF1", "count_matches", "covered_areas"]
+__all__ = ["CTDaRWeightedF1", "CocoMAP", "DetectionF1", "TableBankAreaF1", "covered_areas", "match"]
 
 Page = Mapping[str, Tensor]
 """The boxes of one page, predicted or true, under the keys that the module's docstring names."""
 
 
-def count_matches(
+def match(
     boxes: Tensor, labels: Tensor, true_boxes: Tensor, true_labels: Tensor, iou_thresholds: Tensor
 ) -> Tensor:
-    """Count the predictions of one page that find a table, at several IoU thresholds at once.
+    """Give the predictions of one page their tables, at several IoU thresholds at once.
 
     Greedy and one to one, as in COCOeval.evaluateImg: each prediction, best score first, takes the free truth
     of its class that it overlaps most, if that reaches the threshold; of equal overlaps the later truth.
@@ -41,13 +41,15 @@ def count_matches(
         iou_thresholds: float64 (t,), each over 0 and at most 1.
 
     Returns:
-        int64 (t,), the matched pairs at each threshold.
+        int64 (t, n), the index of the truth that each prediction finds at each threshold, or -1.
 
     Example:
         >>> table, label = torch.tensor([[0.0, 0.0, 100.0, 100.0]]).double(), torch.tensor([0])
         >>> found = torch.tensor([[0.0, 0.0, 100.0, 80.0], [0.0, 0.0, 100.0, 95.0]]).double()
-        >>> count_matches(found, label.expand(2), table, label, torch.tensor([0.8, 0.9, 0.96]).double())
-        tensor([1, 1, 0])
+        >>> match(found, label.expand(2), table, label, torch.tensor([0.8, 0.9, 0.96]).double())
+        tensor([[ 0, -1],
+                [-1,  0],
+                [-1, -1]])
     """
     iou = box_iou(boxes, true_boxes)  # (n, m); NaN, which reaches no threshold, for two boxes without area
     iou = iou.masked_fill(labels[:, None] != true_labels, 0)
@@ -56,10 +58,12 @@ def count_matches(
     iou = pad(iou.flip(1), (1, 0))  # (n, 1 + m)
     rows = torch.arange(len(iou_thresholds))
     free = torch.ones(len(rows), iou.shape[1], dtype=torch.bool)  # (t, 1 + m)
-    for overlap in iou:
+    taken = torch.zeros(len(rows), len(iou), dtype=torch.long)  # (t, n), columns of `free`
+    for i, overlap in enumerate(iou):
         reachable = free & (overlap >= iou_thresholds[:, None])
-        free[rows, torch.where(reachable, overlap, 0).argmax(dim=1)] = False
-    return (~free[:, 1:]).sum(dim=1)
+        taken[:, i] = torch.where(reachable, overlap, 0).argmax(dim=1)
+        free[rows, taken[:, i]] = False
+    return torch.where(taken > 0, len(true_boxes) - taken, -1)
 
 
 def covered_areas(boxes: Tensor, true_boxes: Tensor) -> Tensor:
@@ -161,7 +165,7 @@ class _MatchF1(_PageSums):
 
     def _measure(self, boxes: Tensor, labels: Tensor, true_boxes: Tensor, true_labels: Tensor) -> Tensor:
         thresholds = torch.tensor(self.iou_thresholds, dtype=torch.float64)
-        matched = count_matches(boxes, labels, true_boxes, true_labels, thresholds)
+        matched = (match(boxes, labels, true_boxes, true_labels, thresholds) >= 0).sum(dim=1)
         predicted, true = (torch.full_like(matched, len(each)) for each in (boxes, true_boxes))
         return torch.stack([matched, predicted, true])
 
@@ -170,7 +174,7 @@ class DetectionF1(_MatchF1):
     """Precision, recall and F1 of detection at one score and one IoU threshold, over all pages and classes.
 
     A prediction counts when its score is at or over the threshold; it is right when it is matched to a truth
-    of its class (see :func:`count_matches`). A page without tables counts: whatever is found there is wrong.
+    of its class (see :func:`match`). A page without tables counts: whatever is found there is wrong.
 
     ``compute`` returns ``f1`` = 2TP / (2TP + FP + FN), ``precision`` (left out when nothing was predicted)
     and ``recall`` (left out when there was no table); ``f1`` is left out when there was neither.
@@ -211,7 +215,7 @@ class CTDaRWeightedF1(_MatchF1):
 
     The original (github.com/cndplab-founder/ctdar_measurement_tool) has no scores: it walks the truths in
     file order and gives each the first prediction left whose IoU is at or over the threshold, even if that
-    prediction fits another truth better. Here the matching is COCO's (see :func:`count_matches`), because the
+    prediction fits another truth better. Here the matching is COCO's (see :func:`match`), because the
     result should hang on the scores, not on the order of a file. Both count the same wherever the true tables
     of a page do not overlap, because a box can have an IoU over .5 with only one of them.
 

@@ -21,7 +21,7 @@ class Sample(TypedDict):
 
     `image` is uint8 [3, height, width]; `boxes` [tables, 4] cxcywh relative to the page; `labels`
     [tables]; `size` the width and height of the frame that the page's truth is given in; `name` says
-    which page it is.
+    which page it is, and `index` its place in the data set.
     """
 
     image: Tensor
@@ -29,6 +29,7 @@ class Sample(TypedDict):
     labels: Tensor
     size: tuple[float, float]
     name: str
+    index: int
 
 
 class Batch(TypedDict):
@@ -36,13 +37,15 @@ class Batch(TypedDict):
 
     `pixel_values` is uint8 [batch_size, 3, height, width] with 0 as padding, `pixel_mask` bool
     [batch_size, height, width], True on the page; `targets` one dict a page with `labels`, `boxes`
-    (cxcywh relative to the page, not to the padding) and `size` (width, height).
+    (cxcywh relative to the page, not to the padding) and `size` (width, height); `names` and `indices`
+    say which pages they are.
     """
 
     pixel_values: Tensor
     pixel_mask: Tensor
     targets: list[dict[str, Tensor]]
     names: list[str]
+    indices: list[int]
 
 
 class PageDataset(Dataset[Sample]):
@@ -84,6 +87,7 @@ class PageDataset(Dataset[Sample]):
             "labels": torch.tensor([labels[j] for j in kept], dtype=torch.long),
             "size": page.size,
             "name": page.name,
+            "index": i,
         }
 
 
@@ -106,6 +110,7 @@ def collate(samples: Sequence[Sample], multiple: int = 32) -> Batch:
             for s in samples
         ],
         "names": [sample["name"] for sample in samples],
+        "indices": [sample["index"] for sample in samples],
     }
 
 

@@ -47,6 +47,9 @@ class TableDataModule(LightningDataModule):
         augment: "none", "light" or "scan": how far training pages are changed.
         batch_size: Pages in a batch, on each device.
         num_workers: Processes that decode pages.
+
+    Attributes:
+        dropped: How many boxes of the data sets read so far were left out or changed, by reason.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class TableDataModule(LightningDataModule):
         self.synthetic = synthetic
         self.image_size, self.augment = image_size, augment
         self.batch_size, self.num_workers = batch_size, num_workers
+        self.dropped = Counter[str]()
 
     def prepare_data(self) -> None:
         """Make the synthetic pages where they are needed, once and on one process only."""
@@ -127,7 +131,7 @@ class TableDataModule(LightningDataModule):
     def _splits(self) -> dict[str, list[Page]]:
         """The pages of `path`, or synthetic ones, under the names of their splits."""
         if self.path is None:
-            return read_pages(synthetic_pages(self.synthetic), "coco").splits
+            return read_pages(synthetic_pages(self.synthetic), "coco", "synthetic").splits
         return self._read("data.path", self.path)
 
     @cached_property
@@ -155,6 +159,7 @@ class TableDataModule(LightningDataModule):
         except UserError as error:
             wrong = key if self.format in ("auto", *FORMATS) else "data.format"
             raise UserError(f"{wrong}: {error}") from error
+        self.dropped.update(pages.dropped)
         if lost := report(pages):
             warn("%s: %s", path, lost)
         return pages.splits
@@ -183,6 +188,7 @@ class TableDataModule(LightningDataModule):
                 f"{counts or 'no boxes'}: give data.class_names, or other pages"
             )
         if ignored:
+            self.dropped["of a class that is not looked for"] += ignored.total()
             warn("%s pages: boxes of classes that are not looked for: %s", split, counts)
         return result
 

@@ -25,6 +25,7 @@ class Page:
         boxes: One (x0, y0, x1, y1) for each table, origin at the top left, in units of `size`.
         labels: The class name of each box.
         number: The page's index in its PDF, from 0; None for an image file.
+        source: The data set that it comes from.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class Page:
     boxes: tuple[Box, ...] = ()
     labels: tuple[str, ...] = ()
     number: int | None = None
+    source: str = ""
 
     @property
     def name(self) -> str:

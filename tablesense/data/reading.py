@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -20,12 +21,13 @@ FORMATS: dict[str, Callable[[Path], Pages]] = {
 }
 
 
-def read_pages(path: Path, format: str = "auto") -> Pages:
+def read_pages(path: Path, format: str = "auto", source: str | None = None) -> Pages:
     """Read a data set from disk.
 
     Args:
         path: Its folder, or its annotation file.
         format: A key of `FORMATS`, or "auto" to recognise it by its files.
+        source: What the data set is called; None for the name of its folder or file.
 
     Raises:
         UserError: The data cannot be used, or not one of its boxes can.
@@ -44,6 +46,9 @@ def read_pages(path: Path, format: str = "auto") -> Pages:
         raise UserError(f"{path} holds no pages: its annotations name no images")
     if pages.dropped and not any(page.boxes for page in found):
         raise UserError(f"not one valid box in {path}: {_counts(pages.dropped)}")
+    source = source or path.resolve().stem
+    for split, of_split in pages.splits.items():
+        pages.splits[split] = [replace(page, source=source) for page in of_split]
     return pages
 
 

@@ -89,6 +89,7 @@ def sample(width: int, height: int) -> Sample:
         "labels": torch.tensor([0]),
         "size": (width, height),
         "name": f"{width}x{height}",
+        "index": width,
     }
 
 
@@ -105,6 +106,7 @@ def test_pages_are_padded_with_zeros_and_masked() -> None:
         assert mask[i].sum() == width * height
     assert (pixels == 255 * mask[:, None]).all()
     assert batch["names"] == ["70x50", "40x65", "96x1"]
+    assert batch["indices"] == [70, 40, 96]
 
 
 @pytest.mark.parametrize("width", [1, 31, 32, 33, 64, 65])
