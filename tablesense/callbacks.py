@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,24 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from tablesense.module import TableDETRModule
-from tablesense.pictures import contact_sheet
-
 METRICS = ("train/loss_epoch", "val/loss", "val/f1", "val/precision", "val/recall", "val/wf1", "val/map")
 
 
-class BestCheckpoint(ModelCheckpoint):
+class RunCheckpoint(ModelCheckpoint):
+    """A checkpoint that does not tell where on the machine it was saved."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Lightning's, with paths relative to the working folder."""
+        state = super().state_dict()
+        for name, value in state.items():
+            if isinstance(value, str) and os.path.isabs(value):
+                state[name] = os.path.relpath(value)
+            elif isinstance(value, dict):
+                state[name] = {os.path.relpath(path): score for path, score in value.items()}
+        return state
+
+
+class BestCheckpoint(RunCheckpoint):
     """Keeps the checkpoint with the best `val/f1` as best.ckpt.
 
     An epoch in which `val/f1` is not defined (no table on the pages, and none found) is no best one.
@@ -36,14 +48,12 @@ class BestCheckpoint(ModelCheckpoint):
             super().on_train_epoch_end(trainer, pl_module)
 
 
-def last_checkpoint(folder: Path) -> ModelCheckpoint:
+def last_checkpoint(folder: Path) -> RunCheckpoint:
     """Keeps the state at the end of every epoch as last.ckpt, to go on from.
 
     Lightning's `save_last` writes only when there is a new best one.
     """
-    return ModelCheckpoint(
-        folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
-    )
+    return RunCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
 
 
 class RunReport(Callback):
@@ -86,18 +96,20 @@ class RunReport(Callback):
 
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Name the best checkpoint, draw what it finds on a few pages, and say what comes next."""
+        """Name the best checkpoint and what there is to look at, and say what comes next."""
         best = self.folder / "checkpoints" / "best.ckpt"
         score = getattr(trainer.checkpoint_callback, "best_model_score", None)
         if trainer.interrupted or not best.is_file():
             self._how_to_go_on()
             return
         print(f"best val/f1 {float(score or 0):.3f}: {best}")
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        pages = data.val_pages[:: max(1, len(data.val_pages) // 8)][:8]
-        picture = self.folder / "found.png"
-        contact_sheet(TableDETRModule.load_from_checkpoint(best, map_location="cpu"), pages).save(picture)
-        print(f"pages it was validated on, truth in green, finds in red: {picture}")
+        looks = {
+            "found.png": "pages it was validated on, truth in green, finds in red",
+            "report.html": "report, for a browser",
+        }
+        for name, what in looks.items():
+            if (self.folder / name).is_file():
+                print(f"{what}: {self.folder / name}")
         print(f"next: tablesense test --config {self.folder / 'config.yaml'} --ckpt_path {best}", flush=True)
 
     @rank_zero_only

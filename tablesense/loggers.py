@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 from dataclasses import dataclass
 from itertools import count
 from netrc import NetrcParseError, netrc
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlparse
 
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
@@ -16,6 +17,25 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from tablesense.errors import UserError
 from tablesense.trial import Trial
+
+if TYPE_CHECKING:
+    from wandb import Run
+
+_LOG = logging.getLogger(__name__)
+
+# Settings of Weights & Biases; what the person has put in WANDB_... wins.
+_LIMITS: dict[str, Any] = {
+    "init_timeout": 20.0,  # seconds until a training goes on without the server
+    "finish_timeout": 30.0,  # seconds that it sends on after the training
+    "x_file_stream_retry_max": 1_000_000,  # in between it never gives up: a server may come back
+}
+_DISCREET: dict[str, Any] = {
+    "x_disable_meta": True,
+    "host": "",
+    "program": "tablesense",
+    "disable_git": True,
+    "console": "off",  # warnings and tracebacks are full of paths
+}
 
 
 @dataclass(frozen=True)
@@ -28,12 +48,34 @@ class LoggingConfig:
         wandb: "online", "offline" (files that `wandb sync` sends later), "off", or "auto": online when
             there is a login, offline otherwise. It never asks for a key.
         project: The project in Weights & Biases.
+        log_hyperparameters: The resolved configuration, once, with command, commit, versions and device.
+        log_model_summary: Numbers of parameters, and the architecture as a text.
+        log_gradients: Histograms of the gradients in Weights & Biases every 100 steps. The norms are
+            logged without it.
+        log_dataset_stats: What the pages are like.
+        log_dynamics: How losses, matching, gradients, rates, time and memory go, each epoch.
+        log_evaluation: What is found on the validation pages, in which ways it fails, and alarms.
+        log_pictures: How many pages are shown, and how many of the worst; 0 for none.
+        log_predictions: What was found, as an artifact in COCO's format.
+        log_weights: The best checkpoint as an artifact; null for yes but in sweeps.
+        report: Write report.html at the end.
     """
 
     dir: Path = Path("runs")
     name: str = "detr"
     wandb: Literal["auto", "online", "offline", "off"] = "auto"
     project: str = "tablesense"
+    machine: bool = False
+    log_hyperparameters: bool = True
+    log_model_summary: bool = True
+    log_gradients: bool = False
+    log_dataset_stats: bool = True
+    log_dynamics: bool = True
+    log_evaluation: bool = True
+    log_pictures: int = 8
+    log_predictions: bool = True
+    log_weights: bool | None = None
+    report: bool = True
 
 
 def new_run_folder(config: LoggingConfig, trial: Trial | None = None) -> Path:
@@ -73,18 +115,30 @@ def _trial_name(trial: Trial, attempt: int = 1) -> str:
     return f"sweep_{trial.run_id}" + (f"-{attempt}" if attempt > 1 else "")
 
 
-def build_loggers(config: LoggingConfig, folder: Path, trial: Trial | None = None) -> list[Logger]:
+def build_loggers(
+    config: LoggingConfig, folder: Path, trial: Trial | None = None, run_id: str | None = None
+) -> list[Logger]:
     """The loggers of a run: CSV always, Weights & Biases as `config.wandb` says.
+
+    Args:
+        config: Where the run is kept and who is told of it.
+        folder: The run's folder.
+        trial: The trial of a sweep that the run is.
+        run_id: The run of Weights & Biases that this one goes on with.
 
     Raises:
         UserError: There is no login where one was asked for, or an agent of Weights & Biases started this
             training and could not be told of it.
     """
     loggers: list[Logger] = [CSVLogger(folder.parent.parent, name=folder.parent.name, version=folder.name)]
-    if trial and trial.run_id:
-        os.environ.setdefault("WANDB_SILENT", "true")
-        return [*loggers, _agents_run(config, folder, trial)]
     mode: str = config.wandb
+    if trial and trial.run_id:
+        if mode not in ("auto", "online"):
+            raise UserError(
+                f"logging.wandb={mode}: an agent of Weights & Biases started this training and waits for "
+                "its metrics: expected online or auto in a sweep"
+            )
+        mode, run_id = "online", None  # the agent has opened the run, and names it in the environment
     if mode == "auto":
         mode = {"offline": "offline", "dryrun": "offline", "disabled": "off"}.get(
             os.environ.get("WANDB_MODE", ""), "online" if logged_in() else "offline"
@@ -93,56 +147,68 @@ def build_loggers(config: LoggingConfig, folder: Path, trial: Trial | None = Non
         raise UserError(
             "logging.wandb=online: there is no login: run `wandb login`, set WANDB_API_KEY, or use offline"
         )
-    if mode != "off":
-        # Its own notes go to its log file: the run says itself what a person needs to know.
-        os.environ.setdefault("WANDB_SILENT", "true")
-        loggers.append(_online(config, folder) if mode == "online" else _wandb(config, folder, offline=True))
-    return loggers
+    if mode == "off":
+        return loggers
+    # Its own notes go to its log file: the run says itself what a person needs to know.
+    os.environ.setdefault("WANDB_SILENT", "true")
+    if not config.machine:
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    name = _trial_name(trial) if trial and trial.run_id else f"{folder.parent.name}-{folder.name}"
+    return [*loggers, (_online if mode == "online" else _offline)(config, folder, name, run_id)]
 
 
-def _wandb(config: LoggingConfig, folder: Path, offline: bool, name: str | None = None) -> WandbLogger:
+def _online(config: LoggingConfig, folder: Path, name: str, run_id: str | None) -> WandbLogger:
+    """An online run, or an offline one where the server cannot be reached or refuses the key."""
+    from wandb import Run
+    from wandb.errors import Error, UsageError
+
+    logger = _wandb(config, folder, name, run_id, mode="online")
+    try:
+        run = logger.experiment  # opens the run, on the first process alone
+    except (Error, UsageError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        _LOG.warning("Weights & Biases is not reached, going on offline: %s", reason)
+        return _offline(config, folder, name, run_id)
+    if isinstance(run, Run):
+        atexit.register(_finish, run)
+    return logger
+
+
+def _offline(config: LoggingConfig, folder: Path, name: str, run_id: str | None) -> WandbLogger:
+    return _wandb(config, folder, name, run_id, mode="offline")
+
+
+def _wandb(
+    config: LoggingConfig, folder: Path, name: str, run_id: str | None, mode: Literal["online", "offline"]
+) -> WandbLogger:
+    settings = _LIMITS if config.machine else _LIMITS | _DISCREET
     logger = WandbLogger(
-        name=name or f"{folder.parent.name}-{folder.name}",
+        name=name,
         project=config.project,
         save_dir=folder,
-        offline=offline,
+        offline=mode == "offline",
         log_model=False,
+        mode=mode,
+        id=run_id,
+        # A run that goes on adds to its history, even by `wandb sync`. In another, `wandb sync` sends
+        # what is there already once more in its place.
+        resume="allow" if run_id else None,
+        settings={key: value for key, value in settings.items() if f"WANDB_{key}".upper() not in os.environ},
     )
     # Lightning passes an option that wandb has dropped and warns about.
     logger._wandb_init.pop("anonymous", None)
     return logger
 
 
-def _agents_run(config: LoggingConfig, folder: Path, trial: Trial) -> WandbLogger:
-    """The run that an agent of Weights & Biases has opened: its id and project come from the environment."""
-    from wandb.errors import Error, UsageError
-
-    if config.wandb not in ("auto", "online"):
-        raise UserError(
-            f"logging.wandb={config.wandb}: an agent of Weights & Biases started this training and waits for "
-            "its metrics: expected online or auto in a sweep"
+def _finish(run: Run) -> None:
+    """Send what is left of a run, and say so if the server does not take it."""
+    run.finish()
+    if run._finish_timed_out:
+        _LOG.warning(
+            "Weights & Biases did not answer in the end: the whole run is on disk; later: "
+            "wandb sync --include-online %s",
+            Path(run.dir).parent,
         )
-    logger = _wandb(config, folder, offline=False, name=_trial_name(trial))
-    try:
-        _ = logger.experiment
-    except (Error, UsageError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"the sweep's server cannot be reached: {reason}") from error
-    return logger
-
-
-def _online(config: LoggingConfig, folder: Path) -> WandbLogger:
-    """An online run, or an offline one where the server cannot be reached or refuses the key."""
-    from wandb.errors import Error, UsageError
-
-    logger = _wandb(config, folder, offline=False)
-    try:
-        _ = logger.experiment  # opens the run, on the first process alone
-    except (Error, UsageError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        logging.getLogger(__name__).warning("Weights & Biases is not reached, going on offline: %s", reason)
-        return _wandb(config, folder, offline=True)
-    return logger
 
 
 def logged_in() -> bool:

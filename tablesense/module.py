@@ -178,13 +178,13 @@ class TableDETRModule(LightningModule):
             return torch.stack([p.sum() * 0 for p in self.parameters() if p.requires_grad]).sum()
         return None
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Score one batch."""
-        self._evaluate(batch, "val")
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
+        """Score one batch; `found` is what `postprocess` made of it."""
+        return self._evaluate(batch, "val")
 
-    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Score one batch."""
-        self._evaluate(batch, "test")
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
+        """Score one batch; `found` is what `postprocess` made of it."""
+        return self._evaluate(batch, "test")
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the epoch."""
@@ -194,7 +194,7 @@ class TableDETRModule(LightningModule):
         """Log the metrics of the test."""
         self._log_metrics("test")
 
-    def _evaluate(self, batch: dict[str, Any], stage: str) -> None:
+    def _evaluate(self, batch: dict[str, Any], stage: str) -> dict[str, Any]:
         outputs = self(batch["pixel_values"], batch["pixel_mask"])
         losses = self.criterion(outputs, batch["targets"])
         sizes = torch.stack([target["size"] for target in batch["targets"]])
@@ -205,9 +205,11 @@ class TableDETRModule(LightningModule):
             }
             for target in batch["targets"]
         ]
-        self._metrics(stage).update(self.postprocess(outputs, sizes), truth)
+        found = self.postprocess(outputs, sizes)
+        self._metrics(stage).update(found, truth)
         if not self.trainer.sanity_checking and losses["loss"].isfinite():
             self.log_dict(_named(stage, losses), on_epoch=True, batch_size=len(truth), sync_dist=True)
+        return {"found": found}
 
     def _metrics(self, stage: str) -> MetricCollection:
         return self.val_metrics if stage == "val" else self.test_metrics

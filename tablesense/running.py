@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import copy
 import logging
 import re
 import signal
 import sys
 import warnings
-from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,15 +15,15 @@ from typing import Any
 import torch
 import yaml
 from jsonargparse import Namespace
-from lightning import LightningModule, Trainer
+from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import CSVLogger, WandbLogger
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from tablesense.callbacks import BestCheckpoint, RunReport, last_checkpoint
 from tablesense.data.datamodule import TableDataModule
 from tablesense.errors import UserError
+from tablesense.experiment.logger import ExperimentLogger
 from tablesense.explain import explain
 from tablesense.loggers import LoggingConfig, build_loggers, new_run_folder
 from tablesense.module import TableDETRModule
@@ -96,36 +94,11 @@ def _quieten() -> None:
         warnings.filterwarnings("ignore", message)
 
 
-class SaveConfig(SaveConfigCallback):
-    """Save the configuration that was used beside the run, and give it to the loggers once."""
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Log the resolved configuration, each value under one name."""
-        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
-        config.pop("config", None)
-        trial = Trial.from_environment()
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger) and trial and trial.run_id:
-                # The agent has put the swept values there, each under its dotted key.
-                logger.log_hyperparams(_without(config, trial.parameters))
-            elif not isinstance(logger, CSVLogger):  # it would write the same file once more
-                logger.log_hyperparams(config)
-
-
-def _without(config: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    """A nested configuration less the values of some dotted keys."""
-    left = copy.deepcopy(config)
-    for key in keys:
-        *parents, name = key.split(".")
-        place: Any = left
-        for parent in parents:
-            place = place.get(parent, {})
-        place.pop(name, None)
-    return left
-
-
 class TableCLI(LightningCLI):
     """LightningCLI with the keys `model.*`, `data.*`, `training.*`, `trainer.*` and `logging.*`."""
+
+    _goes_on: str | None = None
+    """The run in Weights & Biases of the training that goes on."""
 
     @classmethod
     def from_arguments(cls, arguments: list[str]) -> TableCLI:
@@ -134,7 +107,6 @@ class TableCLI(LightningCLI):
         return cls(
             TableDETRModule,
             TableDataModule,
-            save_config_callback=SaveConfig,
             save_config_kwargs={"overwrite": True},  # a run's folder is its own
             trainer_defaults={"enable_model_summary": False},
             seed_everything_default=1,
@@ -191,6 +163,8 @@ class TableCLI(LightningCLI):
         hyper = kept["hyper_parameters"]
         if verb == "fit":
             _check_resume(path, kept, config)
+            logged = kept.get("callbacks", {}).get(ExperimentLogger.__qualname__, {})
+            self._goes_on = logged.get("wandb_run_id")
             return
         given = {
             "model.score_threshold": config.model.score_threshold,
@@ -218,13 +192,24 @@ class TableCLI(LightningCLI):
         settings = self._get(self.config_init, "logging")
         trial = Trial.from_environment()
         folder = _given_folder(trainer["default_root_dir"]) or new_run_folder(settings, trial)
-        callbacks = [*(trainer["callbacks"] or []), RunReport(folder)]
+        callbacks = [
+            *(trainer["callbacks"] or []),
+            ExperimentLogger(settings, folder, settings.name, self._resolved()),
+            RunReport(folder),
+        ]
         if trainer["enable_checkpointing"] is not False:
             # The monitored one comes first: it is the trainer's `checkpoint_callback`.
             callbacks += [BestCheckpoint(folder / "checkpoints"), last_checkpoint(folder / "checkpoints")]
         if trainer["logger"] is None or trainer["logger"] is True:
-            kwargs["logger"] = build_loggers(settings, folder, trial)
+            kwargs["logger"] = build_loggers(settings, folder, trial, self._goes_on)
         return super().instantiate_trainer(default_root_dir=str(folder), callbacks=callbacks, **kwargs)
+
+    def _resolved(self) -> dict[str, Any]:
+        """The configuration that is used, as config.yaml has it, less the names of the files it came from."""
+        text = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_none=False)
+        config: dict[str, Any] = yaml.safe_load(text)
+        config.pop("config", None)
+        return config
 
 
 def _given_folder(folder: str | None) -> Path | None:
