@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from tablesense.data.synthetic import SyntheticConfig
     from tablesense.detr import DetrConfig, build_detr
     from tablesense.errors import UserError
+    from tablesense.experiment.logger import ExperimentLogger
+    from tablesense.loggers import LoggingConfig
     from tablesense.losses import DetrCriterion, LossConfig
     from tablesense.matcher import HungarianMatcher
     from tablesense.metrics import CocoMAP, CTDaRWeightedF1, DetectionF1, TableBankAreaF1
@@ -22,7 +24,9 @@ _HOMES = {
     "DetectionF1": "metrics",
     "DetrConfig": "detr",
     "DetrCriterion": "losses",
+    "ExperimentLogger": "experiment.logger",
     "HungarianMatcher": "matcher",
+    "LoggingConfig": "loggers",
     "LossConfig": "losses",
     "SyntheticConfig": "data.synthetic",
     "TableBankAreaF1": "metrics",
@@ -39,7 +43,9 @@ __all__ = [
     "DetectionF1",
     "DetrConfig",
     "DetrCriterion",
+    "ExperimentLogger",
     "HungarianMatcher",
+    "LoggingConfig",
     "LossConfig",
     "SyntheticConfig",
     "TableBankAreaF1",
