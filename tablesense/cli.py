@@ -17,6 +17,7 @@ verbs:
   validate   score a checkpoint:   tablesense validate --config configs/detr.yaml --ckpt_path FILE
   test       the same on the test pages, or on those of --data.test_path
   sweep      tune:                 tablesense sweep sweeps/detr_bayes.yaml
+  report     one page of runs:     tablesense report runs/detr/001 [runs/detr/002 ...]
 
 Every key of a recipe can be given on the command line, with dots, and wins over the file:
   tablesense fit --config configs/detr.yaml --data.path=my_pages --training.lr=3e-4
@@ -30,11 +31,12 @@ keys:
 
   tablesense VERB --help          all keys, with their meaning
   tablesense sweep --help         how a sweep is checked and run, with Weights & Biases and without
+  tablesense report --help        what is in a report, and where it is written
   tablesense VERB --print_config  the configuration that would be used
   tablesense --version
 """
 
-VERBS = ("fit", "validate", "test", "sweep")
+VERBS = ("fit", "validate", "test", "sweep", "report")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,6 +80,10 @@ def _main(arguments: list[str]) -> int:
         from tablesense.sweep.verb import run as sweep
 
         return sweep(arguments[1:])
+    if verb == "report":
+        from tablesense.experiment.report import run as report
+
+        return report(arguments[1:])
     from tablesense.running import run
 
     return run(arguments)

@@ -6,16 +6,16 @@ import os
 import platform
 import re
 import shlex
-import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Trainer
+
+from tablesense.experiment.privacy import private
 
 PACKAGES = (
     "tablesense",
@@ -29,9 +29,6 @@ PACKAGES = (
     "numpy",
     "wandb",
 )
-
-_SECRET = re.compile("key|token|secret|passw|credential", re.IGNORECASE)
-_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def describe(trainer: Trainer) -> dict[str, Any]:
@@ -51,34 +48,6 @@ def describe(trainer: Trainer) -> dict[str, Any]:
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "seed": int(seed) if seed else None,
     }
-
-
-def private(value: Any) -> Any:
-    """Leave out of a configuration what is nobody else's business.
-
-    The home folder becomes `~`, the machine's name `HOST`; the values of the environment's secrets (those
-    with "key", "token", "secret", ... in their name) and the logins of URLs become `***`.
-
-    Args:
-        value: Text, or lists and dicts of it; other values are returned as they are.
-    """
-    if isinstance(value, Mapping):
-        return {key: private(entry) for key, entry in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [private(entry) for entry in value]
-    if not isinstance(value, (str, Path)):
-        return value
-    text = _LOGIN.sub("***@", str(value))
-    for name, secret in os.environ.items():
-        if _SECRET.search(name) and len(secret) >= 8:
-            text = text.replace(secret, "***")
-    home = str(Path.home())
-    if len(home) > 1:
-        text = re.sub(rf"{re.escape(home)}(?=/|$|\W)", "~", text)
-    host = socket.gethostname()
-    if len(host) > 3 and host != "localhost":
-        text = re.sub(rf"(?<!\w){re.escape(host)}(?!\w)", "HOST", text)
-    return text
 
 
 def _git() -> dict[str, Any] | None:

@@ -19,8 +19,9 @@ from tablesense.errors import UserError
 from tablesense.experiment import tracker
 from tablesense.experiment.alarms import Alarms
 from tablesense.experiment.dynamics import Dynamics, balance
-from tablesense.experiment.environment import describe, private
+from tablesense.experiment.environment import describe
 from tablesense.experiment.files import write_json
+from tablesense.experiment.privacy import private
 from tablesense.experiment.recorder import Recorder
 from tablesense.experiment.start import (
     log_dataset_stats,
