@@ -90,6 +90,7 @@ def _quieten() -> None:
         ".*exists and is not empty. Previous log files.*",  # the run's own configuration
         ".*callbacks used to create the checkpoint need to be provided.*",  # scoring needs none of them
         ".*The dirpath has changed.*",  # a run that goes on has a folder of its own
+        ".*is not supported by the model summary.*",  # of the size in MB, which nobody asked for
     ):
         warnings.filterwarnings("ignore", message)
 
