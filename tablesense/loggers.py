@@ -5,11 +5,15 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from netrc import NetrcParseError, netrc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from threading import Event, Thread
+from typing import Any, Literal
 from urllib.parse import urlparse
 
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
@@ -18,16 +22,14 @@ from lightning.pytorch.utilities import rank_zero_only
 from tablesense.errors import UserError
 from tablesense.trial import Trial
 
-if TYPE_CHECKING:
-    from wandb import Run
-
 _LOG = logging.getLogger(__name__)
+_ENDING = Event()
 
 # Settings of Weights & Biases; what the person has put in WANDB_... wins.
 _LIMITS: dict[str, Any] = {
-    "init_timeout": 20.0,  # seconds until a training goes on without the server
-    "finish_timeout": 30.0,  # seconds that it sends on after the training
-    "x_file_stream_retry_max": 1_000_000,  # in between it never gives up: a server may come back
+    "init_timeout": 20.0,  # seconds; then a training begins without the server
+    "finish_timeout": 60.0,  # seconds that the end of a training waits for it
+    "x_file_stream_retry_max": 1_000_000,  # in between it may come back at any time
 }
 _DISCREET: dict[str, Any] = {
     "x_disable_meta": True,
@@ -48,6 +50,7 @@ class LoggingConfig:
         wandb: "online", "offline" (files that `wandb sync` sends later), "off", or "auto": online when
             there is a login, offline otherwise. It never asks for a key.
         project: The project in Weights & Biases.
+        machine: Tell Weights & Biases the machine's name, user, paths, repository and what it prints.
         log_hyperparameters: The resolved configuration, once, with command, commit, versions and device.
         log_model_summary: Numbers of parameters, and the architecture as a text.
         log_gradients: Histograms of the gradients in Weights & Biases every 100 steps. The norms are
@@ -128,71 +131,86 @@ def build_loggers(
 
     Raises:
         UserError: There is no login where one was asked for, or an agent of Weights & Biases started this
-            training and could not be told of it.
+            training and is not to be told of it.
     """
     loggers: list[Logger] = [CSVLogger(folder.parent.parent, name=folder.parent.name, version=folder.name)]
     mode: str = config.wandb
+    name: str | None = f"{folder.parent.name}-{folder.name}"
     if trial and trial.run_id:
         if mode not in ("auto", "online"):
             raise UserError(
                 f"logging.wandb={mode}: an agent of Weights & Biases started this training and waits for "
                 "its metrics: expected online or auto in a sweep"
             )
-        mode, run_id = "online", None  # the agent has opened the run, and names it in the environment
+        # The run's id comes from the environment.
+        mode, name, run_id = "online", _trial_name(trial), None
+    elif run_id:
+        name = None  # it has one
     if mode == "auto":
         mode = {"offline": "offline", "dryrun": "offline", "disabled": "off"}.get(
             os.environ.get("WANDB_MODE", ""), "online" if logged_in() else "offline"
         )
-    if mode == "online" and not logged_in():
+    if mode == "off":
+        return loggers
+    if mode == "online" and not (logged_in() or (trial and trial.run_id)):
         raise UserError(
             "logging.wandb=online: there is no login: run `wandb login`, set WANDB_API_KEY, or use offline"
         )
-    if mode == "off":
-        return loggers
     # Its own notes go to its log file: the run says itself what a person needs to know.
     os.environ.setdefault("WANDB_SILENT", "true")
     if not config.machine:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    name = _trial_name(trial) if trial and trial.run_id else f"{folder.parent.name}-{folder.name}"
+        os.environ.setdefault("WANDB_DATA_DIR", str(_staging(folder)))
     return [*loggers, (_online if mode == "online" else _offline)(config, folder, name, run_id)]
 
 
-def _online(config: LoggingConfig, folder: Path, name: str, run_id: str | None) -> WandbLogger:
-    """An online run, or an offline one where the server cannot be reached or refuses the key."""
-    from wandb import Run
-    from wandb.errors import Error, UsageError
+def _online(config: LoggingConfig, folder: Path, name: str | None, run_id: str | None) -> WandbLogger:
+    """An online run, or an offline one where the server does not answer, refuses, or lacks the run."""
+    import wandb
 
-    logger = _wandb(config, folder, name, run_id, mode="online")
+    logger = _wandb(config, folder, name, run_id, "online")
     try:
         run = logger.experiment  # opens the run, on the first process alone
-    except (Error, UsageError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        _LOG.warning("Weights & Biases is not reached, going on offline: %s", reason)
+    except Exception as error:  # whatever is wrong with it: no reason not to train
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        _LOG.warning("Weights & Biases cannot be told, going on offline: %s", reason)
+        wandb.teardown()  # its service keeps the run's id
         return _offline(config, folder, name, run_id)
-    if isinstance(run, Run):
-        atexit.register(_finish, run)
+    if isinstance(run, wandb.Run):
+        # Before each artifact and table it would ask the server, and wait for it, whether the name is free.
+        vars(run)["_assert_can_log_artifact"] = lambda artifact: None
+        if patience := run.settings.finish_timeout:
+            _ENDING.clear()
+            Thread(target=_end_service, args=(wandb.setup(), patience + 5), daemon=True).start()
+        atexit.register(finish)
     return logger
 
 
-def _offline(config: LoggingConfig, folder: Path, name: str, run_id: str | None) -> WandbLogger:
-    return _wandb(config, folder, name, run_id, mode="offline")
+def _offline(config: LoggingConfig, folder: Path, name: str | None, run_id: str | None) -> WandbLogger:
+    return _wandb(config, folder, name, run_id, "offline")
 
 
 def _wandb(
-    config: LoggingConfig, folder: Path, name: str, run_id: str | None, mode: Literal["online", "offline"]
+    config: LoggingConfig,
+    folder: Path,
+    name: str | None,
+    run_id: str | None,
+    mode: Literal["online", "offline"],
 ) -> WandbLogger:
     settings = _LIMITS if config.machine else _LIMITS | _DISCREET
+    # `wandb sync` sends a new run from its beginning, in place of what is there, and one that goes on after
+    # what is there. Offline it would forget "must"; online that keeps a run whose beginning was not sent yet
+    # from becoming a new one.
+    resume = ("must" if mode == "online" else "allow") if run_id else None
     logger = WandbLogger(
         name=name,
         project=config.project,
         save_dir=folder,
         offline=mode == "offline",
         log_model=False,
-        mode=mode,
         id=run_id,
-        # A run that goes on adds to its history, even by `wandb sync`. In another, `wandb sync` sends
-        # what is there already once more in its place.
-        resume="allow" if run_id else None,
+        mode=mode,
+        resume=resume,
         settings={key: value for key, value in settings.items() if f"WANDB_{key}".upper() not in os.environ},
     )
     # Lightning passes an option that wandb has dropped and warns about.
@@ -200,15 +218,45 @@ def _wandb(
     return logger
 
 
-def _finish(run: Run) -> None:
-    """Send what is left of a run, and say so if the server does not take it."""
-    run.finish()
-    if run._finish_timed_out:
+def _staging(folder: Path) -> Path:
+    """Where the files of artifacts are copied to; their paths are uploaded, so they do not tell this one."""
+    here, inside = Path("/proc/self/cwd"), Path(os.path.relpath(folder))
+    return (here / inside if here.exists() and ".." not in inside.parts else folder) / "wandb"
+
+
+def finish(exit_code: int | None = None) -> None:
+    """End the run in Weights & Biases, if there is one: send what is left of it, for a limited time.
+
+    Args:
+        exit_code: How the process ends; None for what it ends with by itself.
+    """
+    wandb: Any = sys.modules.get("wandb")
+    run = wandb and wandb.run
+    if not run:
+        return
+    _ENDING.set()
+    try:
+        run.finish(exit_code=exit_code)
+        sent = not run._finish_timed_out
+    except (Exception, KeyboardInterrupt):  # the service is gone, or a person does not want to wait
+        sent = False
+    if not sent:
         _LOG.warning(
-            "Weights & Biases did not answer in the end: the whole run is on disk; later: "
-            "wandb sync --include-online %s",
+            "Weights & Biases did not take the rest of the run within %g seconds (WANDB_FINISH_TIMEOUT); "
+            "it is on disk; later: wandb sync --include-online %s",
+            run.settings.finish_timeout,
             Path(run.dir).parent,
         )
+        with suppress(Exception):
+            wandb.teardown()
+
+
+def _end_service(wandb: Any, seconds: float) -> None:
+    """End the process that sends, where it does not end by itself: it waits for some answers without end."""
+    _ENDING.wait()
+    time.sleep(seconds)
+    with suppress(AttributeError):  # there is none, or it is another's
+        wandb._connection._proc._process.kill()
 
 
 def logged_in() -> bool:

@@ -6,7 +6,6 @@ import argparse
 import logging
 import re
 import signal
-import sys
 import warnings
 from dataclasses import fields
 from pathlib import Path
@@ -25,7 +24,7 @@ from tablesense.data.datamodule import TableDataModule
 from tablesense.errors import UserError
 from tablesense.experiment.logger import ExperimentLogger
 from tablesense.explain import explain
-from tablesense.loggers import LoggingConfig, build_loggers, new_run_folder
+from tablesense.loggers import LoggingConfig, build_loggers, finish, new_run_folder
 from tablesense.module import TableDETRModule
 from tablesense.pretrained import different_network
 from tablesense.training import TrainingConfig
@@ -70,8 +69,7 @@ def _stopped(by: signal.Signals) -> int:
     with another one it would give up the sweep. Weights & Biases is told 255, its own code of an interrupt,
     which makes the run "killed" there and not "crashed". Else it is what a shell expects of the signal.
     """
-    if wandb := sys.modules.get("wandb"):
-        wandb.finish(exit_code=255)
+    finish(exit_code=255)
     trial = Trial.from_environment()
     return 0 if trial and trial.run_id else 128 + by
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
@@ -197,3 +197,27 @@ def test_what_the_server_does_not_know_is_refused_and_noted() -> None:
                 urlopen(server.url + path, body)
     assert server.unhandled[0] == "Nothing"
     assert "JSONDecodeError" in server.unhandled[1]
+
+
+def test_it_fails_as_asked_and_comes_back() -> None:
+    with WandbServer() as server:
+        question = b'{"query": "query Viewer { viewer }"}'
+        request = Request(server.url + "/graphql", question, {"Authorization": "Basic the-key"})
+
+        def ask() -> bytes:
+            return urlopen(request, timeout=0.5).read()
+
+        server.trouble = "500"
+        with pytest.raises(HTTPError, match="500"):
+            ask()
+        server.trouble = "hang"
+        with pytest.raises(TimeoutError):
+            ask()
+        server.trouble = "away"
+        with pytest.raises(URLError, match="refused"):
+            ask()
+        server.trouble = None
+        assert b"tester" in ask()
+        assert [b"query Viewer" in received for received in server.received] == [True] * 3
+        assert not any(b"the-key" in received for received in server.received)
+        assert not server.unhandled

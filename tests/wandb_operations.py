@@ -34,7 +34,9 @@ class Run:
         sweep: The sweep that it belongs to.
         parameters: What the sweep suggested for it.
         config: Its configuration, without what the client adds about itself.
-        history: The rows that it logged, each with `_step`, `_runtime` and `_timestamp`.
+        history: The rows that it logged, each with `_step`, `_runtime` and `_timestamp`. A row takes the
+            place of an earlier one with its step, whatever its line: wandb/wandb#12668 says so of Weights &
+            Biases, and `wandb sync` relies on it.
         summary: The last value of each metric, or what `define_metric` asks for.
         state: "pending" until its process reports it, then as Weights & Biases names it: without an exit
             code it has "crashed", which here is seen as soon as its agent no longer lists it.
@@ -44,6 +46,7 @@ class Run:
         job_type: The kind of run within its group.
         tags: Its tags.
         files: What it uploaded, by name.
+        alerts: What it asked to have sent to people: title and text.
         stop_requested: Whether it was asked to stop.
     """
 
@@ -62,6 +65,7 @@ class Run:
     job_type: str | None = None
     tags: list[str] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict, repr=False)
+    alerts: list[tuple[str, str]] = field(default_factory=list)
     stop_requested: bool = False
 
 
@@ -145,6 +149,7 @@ class Backend:
             "RunResumeStatus": self._run_resume_status,
             "UpsertBucket": self._upsert_bucket,
             "CreateRunFiles": self._create_run_files,
+            "NotifyScriptableRunAlert": self._alert,
             "ArtifactType": self._artifact_type,
             "CreateArtifact": self._create_artifact,
             "CreateArtifactManifest": self._create_artifact_manifest,
@@ -184,7 +189,8 @@ class Backend:
             for file, part in files.items():
                 lines, offset = part["content"], part["offset"]
                 if file == "wandb-history.jsonl":
-                    run.history[offset:] = [json.loads(line) for line in lines]
+                    rows = {row["_step"]: row for row in (*run.history, *map(json.loads, lines))}
+                    run.history = list(rows.values())
                 elif file == "wandb-summary.json":
                     run.summary = json.loads(lines[-1])
                 elif file == "output.log":
@@ -292,9 +298,26 @@ class Backend:
         program = sweep.config.get("program", "")
         return [{"type": "run", "run_id": run.name, "program": program, "args": arguments}]
 
-    def _run_resume_status(self, **_: Any) -> Fields:
-        """Asked before a run that may go on with an earlier one. No run here does."""
-        return {"model": {**_project("uncategorized"), "bucket": None}}
+    def _run_resume_status(self, name: str, project: str | None = None, **_: Any) -> Fields:
+        """Where a run that may go on with an earlier one finds how far that one came."""
+        started = (run for run in self.runs if run.name == name and run.state != "pending")
+        run = next(started, None)
+        bucket = run and {
+            "id": _id("Run", run.name),
+            "name": run.name,
+            "displayName": run.display_name,
+            "config": json.dumps({key: {"value": value} for key, value in run.config.items()}),
+            "summaryMetrics": json.dumps(run.summary),
+            "tags": run.tags,
+            "notes": None,
+            "historyLineCount": len(run.history),
+            "historyTail": json.dumps([json.dumps(row) for row in run.history[-1:]]),
+            "logLineCount": len(run.output),
+            "eventsLineCount": 0,
+            "eventsTail": "[]",
+            "wandbConfig": '{"t": {}}',  # a run without it counts as one that never began
+        }
+        return {"model": {**_project(project or "uncategorized"), "bucket": bucket}}
 
     def _upsert_bucket(
         self,
@@ -334,6 +357,10 @@ class Backend:
     def _create_run_files(self, run: str, files: list[str], **_: Any) -> Fields:
         uploads = [{"name": name, "uploadUrl": self._upload_url("runs", run, name)} for name in files]
         return {"createRunFiles": {"runID": _id("Run", run), "uploadHeaders": [], "files": uploads}}
+
+    def _alert(self, runName: str, title: str, text: str, **_: Any) -> Fields:
+        self._run(runName).alerts.append((title, text))
+        return {"notifyScriptableRunAlert": {"success": True}}
 
     def _artifact_type(self, name: str, **_: Any) -> Fields:
         collection = name.partition(":")[0]

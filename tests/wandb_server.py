@@ -7,8 +7,9 @@
     assert server.runs[0].state == "finished"
     assert not server.unhandled
 
-It knows `wandb sweep`, `wandb agent`, runs and artifacts. Ask the server what happened, not the agent, whose
-exit code says little. To act while a run goes on there are `server.wait`, `start_agent` and `end_agent`.
+It knows `wandb sweep`, `wandb agent`, `wandb sync`, runs, also those that go on, and artifacts. Ask the
+server what happened, not the agent, whose exit code says little. To act while a run goes on there are
+`server.wait`, `server.trouble`, which makes it fail, `start_agent` and `end_agent`.
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from socket import SHUT_RDWR, socket
+from threading import Event, Thread
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from wandb_operations import Backend, Fields, Sweep
+
+Trouble = Literal["500", "hang", "away"]
 
 # `wandb agent` with a shorter time between heartbeats, and with interrupts even below a shell that ignores
 # them, which its runs would inherit.
@@ -46,19 +50,42 @@ cli(["agent", *sys.argv[1:]], prog_name="wandb")
 
 
 class WandbServer(Backend):
-    """The server, on a free port of this machine while its context lasts; `Backend` names its arguments."""
+    """The server, on a free port of this machine while its context lasts; `Backend` names its arguments.
+
+    Attributes:
+        trouble: How it fails, if at all: "500" answers every request with that status, "hang" takes requests
+            and never answers them, "away" is a closed port. It can be set, and taken back, at any time.
+        received: Each request that arrived: its line, its headers less the one with the key, and its body.
+    """
 
     def __enter__(self) -> WandbServer:
-        self._http = _Http(self)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-        Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self.received: list[bytes] = []
+        self._trouble: Trouble | None = None
+        self._open()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+        self.trouble = "away"
+
+    @property
+    def trouble(self) -> Trouble | None:
+        return self._trouble
+
+    @trouble.setter
+    def trouble(self, trouble: Trouble | None) -> None:
+        before, self._trouble = self._trouble, trouble
+        if before != "away":
+            # Also ends the requests that hang, and connections that wait for a next request.
+            self._http.close()
+        if trouble != "away":
+            self._open()
+
+    def _open(self) -> None:
+        self._http = _Http(self, self._http.server_port if self.url else 0)
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def environment(self, folder: Path) -> dict[str, str]:
         """The environment of a process that uses this server, and keeps all that wandb writes in `folder`.
@@ -155,9 +182,29 @@ def run_agents(
 class _Http(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, backend: Backend) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, backend: WandbServer, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.backend = backend
+        self.closed = Event()
+        self._connections: set[socket] = set()
+
+    def get_request(self) -> tuple[socket, Any]:
+        connection, address = super().get_request()
+        self._connections.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def close(self) -> None:
+        """Take no more connections and end those that there are."""
+        self.shutdown()
+        self.server_close()
+        self.closed.set()
+        for connection in tuple(self._connections):
+            with suppress(OSError):
+                connection.shutdown(SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client may go away at any time."""
@@ -174,12 +221,19 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         path = urlsplit(self.path).path
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        backend = self.server.backend
+        del self.headers["Authorization"]
+        backend.received.append(f"{self.requestline}\n{self.headers}".encode() + body)
+        if backend.trouble == "hang":
+            self.server.closed.wait()
+            self.close_connection = True
+            return
         try:
-            status, answer = self._take(path, body)
+            status, answer = self._take(path, body) if backend.trouble is None else (500, {})
         except Exception:
             # The client gives up at this status, where it would ask for minutes at another.
             status, answer = 400, {"error": traceback.format_exc()}
-            self.server.backend.unhandled.append(answer["error"])
+            backend.unhandled.append(answer["error"])
         content = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

@@ -42,7 +42,8 @@ def environment(server: WandbServer, home: Path, folder: Path) -> dict[str, str]
         "XDG_CACHE_HOME": str(home),
         "OMP_NUM_THREADS": "1",
         "WANDB_INIT_TIMEOUT": "3",
-        "WANDB_FINISH_TIMEOUT": "3",
+        "WANDB_FINISH_TIMEOUT": "1",
+        "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": "1",
     }
 
 
@@ -95,14 +96,12 @@ def test_a_server_that_fails_in_the_middle(home: Path, tmp_path: Path, trouble: 
         assert at_the_server(server) == pytest.approx(scores(tmp_path))
         (run,) = server.runs
         assert (run.state, run.exit_code, run.display_name) == ("finished", 0, "detr-001")
-        assert {artifact.state for artifact in server.artifacts} == {"COMMITTED"}
         assert not server.unhandled
 
 
-@pytest.mark.parametrize("trouble", ["500", "hang", "away"])
-def test_a_server_that_fails_from_the_start(home: Path, tmp_path: Path, trouble: Trouble) -> None:
+def test_a_server_that_hangs_from_the_start(home: Path, tmp_path: Path) -> None:
     with WandbServer() as server:
-        server.trouble = trouble
+        server.trouble = "hang"
         training = fit(server, home, tmp_path, 1)
         try:
             printed, errors = training.communicate(timeout=60)
@@ -116,4 +115,6 @@ def test_a_server_that_fails_from_the_start(home: Path, tmp_path: Path, trouble:
         assert at_the_server(server) == pytest.approx(scores(tmp_path))
         (run,) = server.runs
         assert (run.state, run.exit_code, run.display_name) == ("finished", 0, "detr-001")
+        sent = {artifact.type for artifact in server.artifacts if artifact.state == "COMMITTED"}
+        assert sent >= {"model", "model_architecture", "predictions"}
         assert not server.unhandled
