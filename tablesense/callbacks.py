@@ -103,13 +103,7 @@ class RunReport(Callback):
             self._how_to_go_on()
             return
         print(f"best val/f1 {float(score or 0):.3f}: {best}")
-        looks = {
-            "found.png": "pages it was validated on, truth in green, finds in red",
-            "report.html": "report, for a browser",
-        }
-        for name, what in looks.items():
-            if (self.folder / name).is_file():
-                print(f"{what}: {self.folder / name}")
+        self._what_to_look_at()
         print(f"next: tablesense test --config {self.folder / 'config.yaml'} --ckpt_path {best}", flush=True)
 
     @rank_zero_only
@@ -117,7 +111,17 @@ class RunReport(Callback):
         """Say how to go on from what was trained."""
         self._how_to_go_on()
 
+    def _what_to_look_at(self) -> None:
+        looks = {
+            "found.png": "pages it was validated on, truth in green, finds in red",
+            "report.html": "report, for a browser",
+        }
+        for name, what in looks.items():
+            if (self.folder / name).is_file():
+                print(f"{what}: {self.folder / name}")
+
     def _how_to_go_on(self) -> None:
+        self._what_to_look_at()
         last = self.folder / "checkpoints" / "last.ckpt"
         if last.is_file():
             config = self.folder / "config.yaml"

@@ -80,6 +80,15 @@ class LoggingConfig:
     log_weights: bool | None = None
     report: bool = True
 
+    def __post_init__(self) -> None:
+        """Refuse a number of pictures that is none.
+
+        Raises:
+            UserError: It is negative.
+        """
+        if self.log_pictures < 0:
+            raise UserError(f"logging.log_pictures: expected 0 or more, found {self.log_pictures}")
+
 
 def new_run_folder(config: LoggingConfig, trial: Trial | None = None) -> Path:
     """Make the next free folder of an experiment: runs/detr/001, runs/detr/002, ...
