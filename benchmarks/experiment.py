@@ -7,6 +7,9 @@ and of its validation pages, so that what is done once an epoch weighs four time
 is a training of each kind, in turn. An epoch is timed from one line of the report to the next, so that the
 start of the process and the first epoch are in no figure; what comes after the last epoch (pictures,
 artifacts, report) is timed apart. W&B is off in the first kind, and offline in the others.
+
+Trainings differ by several percent from one to the next, which hides what is smaller. So in the end the time
+that is spent in the callback itself is added up, as a share of the epochs' time.
 """
 
 from __future__ import annotations
@@ -35,6 +38,30 @@ PARTS = (
     "predictions",
     "weights",
 )
+COUNTED = """
+import sys, time
+from tablesense.cli import main
+from tablesense.experiment.logger import ExperimentLogger
+
+spent, began = 0.0, []
+
+def counted(hook):
+    def run(self, *arguments, **options):
+        global spent
+        start = time.perf_counter()
+        if hook.__name__ == "on_train_epoch_start":
+            began.append((start, spent))
+        hook(self, *arguments, **options)
+        spent += time.perf_counter() - start
+    return run
+
+for name, hook in list(vars(ExperimentLogger).items()):
+    if name.startswith("on_"):
+        setattr(ExperimentLogger, name, counted(hook))
+main(sys.argv[1:])
+(first, before), (last, after) = began[1], began[-1]
+print(f"share {(after - before) / (last - first)} {(after - before) / (len(began) - 2)}")
+"""
 KINDS = {
     "off": [
         "--logging.wandb=off",
@@ -61,6 +88,7 @@ def main() -> None:
                 epochs[kind].append(statistics.mean(between))
                 ends[kind].append(end)
                 print(f"{kind:10} {epochs[kind][-1]:6.2f} s an epoch, {end:5.2f} s at the end", flush=True)
+        share, seconds = count(Path(name))
     print(f"{rounds} rounds of {EPOCHS} epochs, {os.cpu_count()} cores: medians; against `off`, by rounds")
     for kind in KINDS:
         ratios = [a / b for a, b in zip(epochs[kind], epochs["off"], strict=True)]
@@ -69,6 +97,16 @@ def main() -> None:
         print(
             f"{kind:10} {epoch:6.2f} s an epoch, x {statistics.median(ratios):.3f}; {end:+5.2f} s at the end"
         )
+    print(f"in the callback itself: {1000 * seconds:.0f} ms an epoch, {share:.2%} of its time")
+
+
+def count(folder: Path) -> tuple[float, float]:
+    """What the callback takes of the epochs' time, and its seconds an epoch, the first epoch aside."""
+    command = [sys.executable, "-c", COUNTED, *FIT[3:], *KINDS["default"]]
+    environment = os.environ | {"XDG_CACHE_HOME": str(folder), "NETRC": str(folder / "none")}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    _, share, seconds = next(line for line in done.stdout.splitlines() if line.startswith("share")).split()
+    return float(share), float(seconds)
 
 
 def fit(folder: Path, options: list[str]) -> list[float]:

@@ -45,7 +45,7 @@ class ScoredPage:
         found: The finds, float64 [finds, 4] xyxy, best first.
         found_labels: Their classes, [finds].
         scores: Their scores, float32 [finds], `LOWEST` to 1.
-        found_ruled: Whether there are ruling lines in each find.
+        found_ruled: Whether there are ruling lines in each find that counts.
         source: The data set that it comes from.
         picture: The page as an image file, where one was kept.
         fixed: Whether it is of the few pages that are shown whatever is found on them.
@@ -76,12 +76,15 @@ class Finds:
     found_ruled: list[bool]
 
 
-def look(batch: Mapping[str, Any], predictions: Sequence[Mapping[str, Tensor]]) -> dict[int, Finds]:
+def look(
+    batch: Mapping[str, Any], predictions: Sequence[Mapping[str, Tensor]], score_threshold: float
+) -> dict[int, Finds]:
     """Bring what was found on a batch to the host.
 
     Args:
         batch: What the network saw, a `tablesense.data.batches.Batch`.
         predictions: What `TableDETRModule.postprocess` made of it, in units of the pages' sizes.
+        score_threshold: The lowest score that counts.
 
     Returns:
         The finds of each page by its index in the data set.
@@ -97,12 +100,13 @@ def look(batch: Mapping[str, Any], predictions: Sequence[Mapping[str, Tensor]]) 
         grey = image[:, : seen[1], : seen[0]].float().mean(0).numpy()
         truth = box_convert(target["boxes"].cpu(), "cxcywh", "xyxy") * seen.repeat(2)
         scale = (seen / target["size"].cpu()).repeat(2)
+        count = int((scores >= score_threshold).sum())  # best first; the many others are not looked into
         pages[index] = Finds(
             ruled(grey, truth.tolist()),
             boxes.double().tolist(),
             finds["labels"][keep].tolist(),
             scores.tolist(),
-            ruled(grey, (boxes * scale).tolist()),
+            ruled(grey, (boxes[:count] * scale).tolist()) + [False] * (len(boxes) - count),
         )
     return pages
 

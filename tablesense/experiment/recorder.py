@@ -60,7 +60,7 @@ class Recorder:
 
     def add(self, batch: Mapping[str, Any], predictions: Sequence[Mapping[str, Tensor]]) -> None:
         """Keep what was found on a batch; see `tablesense.experiment.evaluation.look`."""
-        self._finds |= look(batch, predictions)
+        self._finds |= look(batch, predictions, self.info["score_threshold"])
 
     @property
     def highest(self) -> float:
