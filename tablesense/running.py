@@ -14,9 +14,9 @@ from typing import Any
 import torch
 import yaml
 from jsonargparse import Namespace
-from lightning import Trainer
+from lightning import LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from tablesense.callbacks import BestCheckpoint, RunReport, last_checkpoint
@@ -93,6 +93,15 @@ def _quieten() -> None:
         warnings.filterwarnings("ignore", message)
 
 
+class SaveConfig(SaveConfigCallback):
+    """Saves the configuration that is used in the run's folder, wherever the loggers keep their files."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write config.yaml, once and on the first process."""
+        path = Path(trainer.default_root_dir) / self.config_filename
+        self.parser.save(self.config, str(path), skip_none=False, overwrite=True, multifile=False)
+
+
 class TableCLI(LightningCLI):
     """LightningCLI with the keys `model.*`, `data.*`, `training.*`, `trainer.*` and `logging.*`."""
 
@@ -106,7 +115,8 @@ class TableCLI(LightningCLI):
         return cls(
             TableDETRModule,
             TableDataModule,
-            save_config_kwargs={"overwrite": True},  # a run's folder is its own
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"save_to_log_dir": False},
             trainer_defaults={"enable_model_summary": False},
             seed_everything_default=1,
             parser_kwargs=options | dict.fromkeys(cls.subcommands(), options),

@@ -118,6 +118,19 @@ def test_fit_says_what_it_did_and_what_comes_next(fitted: subprocess.CompletedPr
     assert "next: tablesense test --config runs/detr/001/config.yaml --ckpt_path" in fitted.stdout
 
 
+def test_other_loggers_leave_the_configuration_where_the_run_is(tmp_path: Path, home: Path) -> None:
+    options = (
+        "--trainer.logger=TensorBoardLogger",
+        "--trainer.logger.save_dir=board",
+        "--trainer.max_epochs=1",
+    )
+    done = tablesense("fit", "--config", RECIPE, *TINY, *options, cwd=tmp_path, home=home)
+    assert done.returncode == 0, done.stderr
+    (config,) = re.findall(r"next: tablesense test --config (\S+)", done.stdout)
+    assert (tmp_path / config).is_file()
+    assert list((tmp_path / "board").rglob("events.out.*"))
+
+
 def test_overrides_are_in_the_saved_configuration(run: Path) -> None:
     saved = yaml.safe_load((run / "config.yaml").read_text())
     assert saved["training"]["lr"] == 3e-4
