@@ -137,14 +137,7 @@ def precision_recall(found: Mapping[str, Found]) -> Figure:
         "Each point is a score from which finds could count: a lower one finds more tables (to the right), "
         "and more that are none (down). The dot is the score of this run. The nearer to the top right, the "
         "better.",
-        plot(
-            traces,
-            "recall: share of the tables that are found",
-            "precision",
-            hovermode="closest",
-            xaxis={"range": [0, 1.02]},
-            yaxis={"range": [0, 1.02]},
-        ),
+        _unit_square(traces, "recall: share of the tables that are found", "precision"),
     )
 
 
@@ -171,13 +164,10 @@ def thresholds(found: Mapping[str, Found]) -> Figure:
         "The dot is the score that counts in this run, the star the one that would have given the best F1 on "
         "these pages. Far apart, they say that scores are too low or too high throughout; a broad top says "
         "that the choice hardly matters.",
-        plot(
+        _unit_square(
             traces,
             "score from which finds count",
             "F1",
-            hovermode="closest",
-            xaxis={"range": [0, 1.02]},
-            yaxis={"range": [0, 1.02]},
             shapes=[
                 {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper"}
                 | {"line": {"color": COLOURS[-1], "width": 1, "dash": "dot"}}
@@ -185,6 +175,12 @@ def thresholds(found: Mapping[str, Found]) -> Figure:
             ],
         ),
     )
+
+
+def _unit_square(traces: Sequence[Trace], x: str, y: str, **layout: Any) -> dict[str, Any]:
+    """A chart of two values from 0 to 1."""
+    axis = {"range": [0, 1.02]}
+    return plot(traces, x, y, hovermode="closest", xaxis=axis, yaxis=axis, **layout)
 
 
 def _epochs(name: str, run: Found, runs: int) -> Iterable[tuple[str, Analysis, str]]:

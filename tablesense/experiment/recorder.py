@@ -48,7 +48,7 @@ class Recorder:
         }
         self._pages: Sequence[Page] = ()
         self._finds: dict[int, Finds] = {}
-        self._known: tuple[int, ...] = ()
+        self._whole: dict[int, Finds] = {}  # of the last epoch that was validated to its end
 
     def begin(self, pages: Sequence[Page]) -> None:
         """Forget the last epoch's finds.
@@ -90,14 +90,13 @@ class Recorder:
                 return
         if not self._finds:
             return
-        self._finds = dict(sorted(self._finds.items()))
-        if tuple(self._finds) != self._known:
+        known, self._whole = self._whole.keys(), dict(sorted(self._finds.items()))
+        if self._whole.keys() != known:
             self._write_truth({})
-            self._known = tuple(self._finds)
         best = self.info.get("best", {}).get("metrics", {}).get("val/f1", float("-inf"))
         whiches: list[Which] = ["last", "best"] if metrics.get("val/f1", float("-inf")) > best else ["last"]
         for which in whiches:
-            write_results(self.folder, which, self._finds)
+            write_results(self.folder, which, self._whole)
             self.info[which] = {"epoch": epoch, "metrics": dict(metrics)}
         write_info(self.folder, self.info)
 
@@ -110,26 +109,22 @@ class Recorder:
 
     def finish(self) -> dict[Which, tuple[Sequence[ScoredPage], Analysis]]:
         """Analyse the epochs and keep pictures of the pages that are shown of them."""
-        worst: set[int] = set()
-        for which in self.whiches:
-            analysis = self._analyse(read_evaluation(self.folder, which))
-            worst |= {self._known[place] for place in analysis.worst(self.pictures)}
-        if self._finds and self.pictures:
-            shown = sorted({*self._fixed(), *worst})
+        analyses = {which: self._analyse(read_evaluation(self.folder, which)) for which in self.whiches}
+        if self._whole and self.pictures:
+            places = {place for analysis in analyses.values() for place in analysis.worst(self.pictures)}
+            known = list(self._whole)
+            shown = sorted({*self._fixed(), *(known[place] for place in places)})
             self._write_truth({index: self._keep_picture(index) for index in shown})
-        result: dict[Which, tuple[Sequence[ScoredPage], Analysis]] = {}
-        for which in self.whiches:
-            pages = read_evaluation(self.folder, which)
-            result[which] = pages, self._analyse(pages)
-        return result
+        # Read once more, now with their pictures.
+        return {which: (read_evaluation(self.folder, which), analyses[which]) for which in analyses}
 
     def _analyse(self, pages: Sequence[ScoredPage]) -> Analysis:
         return analyse(pages, self.class_names, self.info["score_threshold"], self.info["iou_threshold"])
 
     def _fixed(self) -> list[int]:
         """Pages spread over the data set, a quarter of them without tables where there are such."""
-        empty = [index for index in self._known if not self._pages[index].boxes]
-        full = [index for index in self._known if self._pages[index].boxes]
+        empty = [index for index in self._whole if not self._pages[index].boxes]
+        full = [index for index in self._whole if self._pages[index].boxes]
         some = _spread(empty, max(self.pictures // 4, self.pictures - len(full)))
         return sorted(some + _spread(full, self.pictures - len(some)))
 
@@ -144,9 +139,9 @@ class Recorder:
         return path.as_posix()
 
     def _write_truth(self, pictures: Mapping[int, str]) -> None:
-        pages = {index: self._pages[index] for index in self._finds}
+        pages = {index: self._pages[index] for index in self._whole}
         fixed = self._fixed() if pictures else ()
-        write_truth(self.folder, pages, self._finds, self.class_names, pictures, fixed)
+        write_truth(self.folder, pages, self._whole, self.class_names, pictures, fixed)
 
 
 def _spread(items: Sequence[int], number: int) -> list[int]:

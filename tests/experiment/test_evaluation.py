@@ -128,6 +128,19 @@ def test_fixed_and_worst_pages_are_kept_as_pictures(tmp_path: Path, pages: list[
     assert len(list((tmp_path / FOLDER / "pages").iterdir())) <= 8
 
 
+def test_a_validation_that_is_cut_short_takes_nothing_from_the_one_before(
+    tmp_path: Path, pages: list[Page]
+) -> None:
+    recorder = record(tmp_path, pages)
+    before = [page.scores.tolist() for page in read_evaluation(tmp_path, "best")]
+    recorder.begin(pages)
+    batch = batches(pages)[0]
+    recorder.add(batch, [finds(i) for i in batch["indices"]])
+    recorder.finish()
+    assert [page.scores.tolist() for page in read_evaluation(tmp_path, "best")] == before
+    assert len(before) == 20
+
+
 def test_without_pictures_there_is_the_analysis_alone(tmp_path: Path, pages: list[Page]) -> None:
     shown = record(tmp_path, pages, pictures=0).finish()
     assert shown["best"][1].scores
