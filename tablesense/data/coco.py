@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tablesense.data.folder import contents, image_size, locate
-from tablesense.data.page import Box, Page, Pages, keep_valid
+from tablesense.data.page import Box, Page, keep_valid
+from tablesense.data.table import Faults, Pages
 from tablesense.errors import UserError
 
 EXPECTED = "annotations.json, train.json, annotations/*.json, train/annotations.json"
@@ -48,12 +49,12 @@ def read_coco(path: Path) -> Pages:
     files = [path] if path.is_file() else annotation_files(path)
     if not files:
         raise UserError(f"no annotations in {path}: expected one of {EXPECTED}; found {contents(path)}")
-    pages = Pages({})
+    pages = Pages()
     for split in (*_SPELLINGS, "all"):
         of_split = [file for file in files if _split(file) == split]
-        if of_split:
-            pages.splits[split] = [page for file in of_split for page in _read(file, split, pages.dropped)]
-            _refuse_repeats(pages.splits[split], of_split)
+        found = [page for file in of_split for page in _read(file, split, pages.dropped)]
+        _refuse_repeats(found, of_split)
+        pages.extend(split, found)
     return pages
 
 
@@ -81,11 +82,12 @@ def _split(file: Path) -> str:
     return _SPLIT_OF[of_folder[1].lower()] if of_folder and not in_stem else "all"
 
 
-def _read(file: Path, split: str, dropped: Counter[str]) -> list[Page]:
+def _read(file: Path, split: str, dropped: Faults) -> list[Page]:
     images, annotations, categories = _load(file)
     try:
         names = [str(image["file_name"]) for image in images]
         sources = {str(image["id"]): image for image in images}
+        names_of = {str(image["id"]): name for image, name in zip(images, names, strict=True)}
         # Ids are compared as text: exporters write 1 here and "1" there.
         labels = {str(category["id"]): str(category["name"]) for category in categories}
         of_image: defaultdict[str, list[tuple[Box, str]]] = defaultdict(list)
@@ -102,7 +104,7 @@ def _read(file: Path, split: str, dropped: Counter[str]) -> list[Page]:
                     "which is not the id of one of its images"
                 )
             if annotation.get("iscrowd"):
-                dropped["crowd"] += 1
+                dropped.note("crowd", names_of[image_id])
             else:
                 of_image[image_id].append((_box(annotation, file), labels[category_id]))
     except KeyError as error:
@@ -117,7 +119,9 @@ def _read(file: Path, split: str, dropped: Counter[str]) -> list[Page]:
     for image, name, document in zip(images, names, _documents(images, names), strict=True):
         size = _size(image, file) or image_size(found[name])
         tables = of_image[str(image["id"])]
-        boxes, kept = keep_valid((box for box, _ in tables), (label for _, label in tables), size, dropped)
+        boxes, kept = keep_valid(
+            (box for box, _ in tables), (label for _, label in tables), size, dropped, found[name]
+        )
         pages.append(Page(found[name], document, size, boxes, kept))
     return pages
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tablesense.data.folder import contents, image_size, locate
-from tablesense.data.page import Box, Page, Pages, keep_valid
+from tablesense.data.page import Box, Page, keep_valid
+from tablesense.data.table import Pages
 from tablesense.errors import UserError
 
 COLUMNS = ("filename", "xmin", "ymin", "xmax", "ymax", "class")
@@ -40,13 +41,11 @@ def read_csv_boxes(path: Path) -> Pages:
     documents = [image.stem.split("_")[0] for _, image in files]
     if len(set(documents)) == 1:
         documents = [image.stem for _, image in files]
-    pages = Pages({"all": []})
+    pages = Pages()
     for (name, image), document in zip(files, documents, strict=True):
         boxes, labels = zip(*tables[name], strict=True) if tables.get(name) else ((), ())
         size = image_size(image)
-        pages.splits["all"].append(
-            Page(image, document, size, *keep_valid(boxes, labels, size, pages.dropped))
-        )
+        pages.add("all", Page(image, document, size, *keep_valid(boxes, labels, size, pages.dropped, image)))
     return pages
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from tablesense.data.folder import contents
-from tablesense.data.page import Box, Page, Pages, keep_valid
+from tablesense.data.page import Box, Page, keep_valid
+from tablesense.data.table import Pages
 from tablesense.errors import UserError
 
 EXPECTED = "*-reg.xml beside *.pdf"
@@ -37,7 +38,7 @@ def read_icdar2013(path: Path) -> Pages:
     pdfs = [file for file in files if file.suffix.lower() == ".pdf"]
     if not truths:
         raise UserError(f"no annotations in {path}: expected {EXPECTED}; found {contents(path)}")
-    pages = Pages({"all": []})
+    pages = Pages()
     for pdf, truth in _pair(pdfs, truths):
         regions = _regions(truth)
         document = _ALTERNATIVE.sub("", pdf.stem)
@@ -52,8 +53,8 @@ def read_icdar2013(path: Path) -> Pages:
                 (x0 - left, height - (y1 - bottom), x1 - left, height - (y0 - bottom))
                 for x0, y0, x1, y1 in regions[number]
             ]
-            kept = keep_valid(boxes, ["table"] * len(boxes), (width, height), pages.dropped)
-            pages.splits["all"].append(Page(pdf, document, (width, height), *kept, number))
+            kept = keep_valid(boxes, ["table"] * len(boxes), (width, height), pages.dropped, truth)
+            pages.add("all", Page(pdf, document, (width, height), *kept, number))
     return pages
 
 

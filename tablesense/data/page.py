@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
+
+if TYPE_CHECKING:
+    from tablesense.data.table import Faults
 
 Box = tuple[float, float, float, float]
 
@@ -24,7 +27,7 @@ class Page:
             a PDF its points (1/72 inch) as displayed, rotation applied.
         boxes: One (x0, y0, x1, y1) for each table, origin at the top left, in units of `size`.
         labels: The class name of each box.
-        number: The page's index in its PDF, from 0; None for an image file.
+        number: The page's index in its PDF or TIFF, from 0; None for an image file of one page.
         source: The data set that it comes from.
     """
 
@@ -80,22 +83,12 @@ class Page:
             document.close()
 
 
-@dataclass
-class Pages:
-    """What a reader found in one data set.
-
-    Attributes:
-        splits: The pages under the names that the data set itself uses: "train", "val", "test",
-            or "all" where it does not divide them.
-        dropped: How many boxes were left out or changed, by reason. Reported once, never silent.
-    """
-
-    splits: dict[str, list[Page]]
-    dropped: Counter[str] = field(default_factory=Counter)
-
-
 def keep_valid(
-    boxes: Iterable[Box], labels: Iterable[str], size: tuple[float, float], dropped: Counter[str]
+    boxes: Iterable[Box],
+    labels: Iterable[str],
+    size: tuple[float, float],
+    dropped: Faults,
+    where: str | Path = "",
 ) -> tuple[tuple[Box, ...], tuple[str, ...]]:
     """Clip boxes to the page and leave out those that no detector can be trained on.
 
@@ -105,6 +98,7 @@ def keep_valid(
         size: The page's width and height.
         dropped: Counts each box under "not finite", "zero area", "outside the page" (left out) or
             "partly outside the page, clipped" (kept, when more than a pixel is lost).
+        where: The file that the boxes are from, for the examples in `dropped`.
 
     Returns:
         The boxes that remain and their labels.
@@ -114,15 +108,15 @@ def keep_valid(
     for box, label in zip(boxes, labels, strict=True):
         x0, y0, x1, y1 = box
         if not all(map(isfinite, box)):
-            dropped["not finite"] += 1
+            dropped.note("not finite", where)
         elif x1 <= x0 or y1 <= y0:
-            dropped["zero area"] += 1
+            dropped.note("zero area", where)
         else:
             clipped = max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
             if clipped[2] - clipped[0] < 1 or clipped[3] - clipped[1] < 1:
-                dropped["outside the page"] += 1
+                dropped.note("outside the page", where)
                 continue
             if max(abs(a - b) for a, b in zip(box, clipped, strict=True)) > 1:
-                dropped["partly outside the page, clipped"] += 1
+                dropped.note("partly outside the page, clipped", where)
             kept.append((clipped, label))
     return tuple(box for box, _ in kept), tuple(label for _, label in kept)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
 from tablesense.data import coco, csv_boxes, icdar2013
 from tablesense.data.folder import contents
-from tablesense.data.page import Page, Pages
+from tablesense.data.page import Page
+from tablesense.data.table import Pages
 from tablesense.errors import UserError
 
 FORMATS: dict[str, Callable[[Path], Pages]] = {
@@ -41,14 +41,13 @@ def read_pages(path: Path, format: str = "auto", source: str | None = None) -> P
     if not path.exists():
         raise UserError(f"{path} does not exist: expected a folder with pages and their annotations")
     pages = FORMATS[_recognise(path) if format == "auto" else format](path)
-    found = [page for split in pages.splits.values() for page in split]
-    if not found:
+    if not any(map(len, pages.splits.values())):
         raise UserError(f"{path} holds no pages: its annotations name no images")
-    if pages.dropped and not any(page.boxes for page in found):
+    if pages.dropped and not any(table.label_counts() for table in pages.splits.values()):
         raise UserError(f"not one valid box in {path}: {_counts(pages.dropped)}")
     source = source or path.resolve().stem
-    for split, of_split in pages.splits.items():
-        pages.splits[split] = [replace(page, source=source) for page in of_split]
+    for split, table in pages.splits.items():
+        pages.splits[split] = table.named(source)
     return pages
 
 

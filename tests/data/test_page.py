@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import tracemalloc
-from collections import Counter
 from math import inf, nan
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from tablesense.data.page import Page, keep_valid
 from tablesense.data.reading import read_pages
+from tablesense.data.table import Faults
 
 
 def black_box(size: tuple[int, int], box: tuple[int, int, int, int], mode: str = "L") -> Image.Image:
@@ -141,7 +141,7 @@ def test_pages_are_small(tmp_path: Path) -> None:
 
 
 def test_boxes_are_clipped_or_left_out_and_counted() -> None:
-    dropped = Counter[str]()
+    dropped = Faults()
     boxes = [
         (10, 10, 50, 50),
         (-0.5, 0, 100.5, 80),
