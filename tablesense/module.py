@@ -100,6 +100,8 @@ class TableDETRModule(LightningModule):
             [DetectionF1(score_threshold), CTDaRWeightedF1(score_threshold), CocoMAP()], compute_groups=False
         )
         self.val_metrics, self.test_metrics = metrics.clone("val/"), metrics.clone("test/")
+        self.source_names: tuple[str, ...] = ()
+        self.source_metrics = torch.nn.ModuleList()
         self._not_finite = 0
 
     # -- what the network sees and says ------------------------------------------------------------
@@ -207,6 +209,10 @@ class TableDETRModule(LightningModule):
         ]
         found = self.postprocess(outputs, sizes)
         self._metrics(stage).update(found, truth)
+        for name, metrics in zip(self.source_names, self.source_metrics, strict=True):
+            mine = [i for i, source in enumerate(batch["sources"]) if source == name]
+            if mine:
+                metrics.update([found[i] for i in mine], [truth[i] for i in mine])
         if not self.trainer.sanity_checking and losses["loss"].isfinite():
             self.log_dict(_named(stage, losses), on_epoch=True, batch_size=len(truth), sync_dist=True)
         return {"found": found}
@@ -215,16 +221,19 @@ class TableDETRModule(LightningModule):
         return self.val_metrics if stage == "val" else self.test_metrics
 
     def _log_metrics(self, stage: str) -> None:
-        metrics = self._metrics(stage)
-        if not self.trainer.sanity_checking:
-            values = {name: value.float() for name, value in metrics.compute().items()}
-            self.log_dict(values, prog_bar=False)
-        metrics.reset()
+        for metrics in (self._metrics(stage), *self.source_metrics):
+            if not self.trainer.sanity_checking:
+                values = {name: value.float() for name, value in metrics.compute().items()}
+                self.log_dict(values, prog_bar=False)
+            metrics.reset()
 
     # -- optimisation ------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Refuse data that the network was not built for, and pass the accumulation to the trainer."""
+        """Refuse data that the network was not built for, and pass the accumulation to the trainer.
+
+        Where pages of several data sets are scored, each gets F1 of its own, as `val/<name>/f1`.
+        """
         data = getattr(self.trainer, "datamodule", None)
         names = getattr(data, "class_names", self.class_names)
         if tuple(names) != self.class_names:
@@ -235,6 +244,14 @@ class TableDETRModule(LightningModule):
         size = getattr(data, "image_size", self.image_size)
         if size != self.image_size:
             raise UserError(f"data.image_size is {size}, the network's {self.image_size}: give both the same")
+        scored = "test" if stage == "test" else "val"
+        sources = getattr(getattr(data, f"{scored}_pages", None), "sources", ())
+        self.source_names = sources if len(sources) > 1 else ()
+        own = [DetectionF1(self.score_threshold), CTDaRWeightedF1(self.score_threshold)]
+        self.source_metrics = torch.nn.ModuleList(
+            MetricCollection(own, compute_groups=False).clone(f"{scored}/{name}/")
+            for name in self.source_names
+        )
         steps = self.training_config.gradient_accumulation_steps
         if stage == "fit" and self.trainer.accumulate_grad_batches != steps:
             if self.trainer.accumulate_grad_batches != 1:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, Dataset, Sampler
+from torch.utils.data import Dataset
 
 from tablesense.data.page import Page
+from tablesense.data.sampling import Draw
 from tablesense.data.transforms import Preset, augment, in_view
 from tablesense.errors import UserError
 
@@ -21,7 +22,7 @@ class Sample(TypedDict):
 
     `image` is uint8 [3, height, width]; `boxes` [tables, 4] cxcywh relative to the page; `labels`
     [tables]; `size` the width and height of the frame that the page's truth is given in; `name` says
-    which page it is, and `index` its place in the data set.
+    which page it is, `index` its place among the pages and `source` its data set.
     """
 
     image: Tensor
@@ -30,6 +31,7 @@ class Sample(TypedDict):
     size: tuple[float, float]
     name: str
     index: int
+    source: str
 
 
 class Batch(TypedDict):
@@ -37,8 +39,8 @@ class Batch(TypedDict):
 
     `pixel_values` is uint8 [batch_size, 3, height, width] with 0 as padding, `pixel_mask` bool
     [batch_size, height, width], True on the page; `targets` one dict a page with `labels`, `boxes`
-    (cxcywh relative to the page, not to the padding) and `size` (width, height); `names` and `indices`
-    say which pages they are.
+    (cxcywh relative to the page, not to the padding) and `size` (width, height); `names`, `indices` and
+    `sources` say which pages they are, and of which data sets.
     """
 
     pixel_values: Tensor
@@ -46,36 +48,44 @@ class Batch(TypedDict):
     targets: list[dict[str, Tensor]]
     names: list[str]
     indices: list[int]
+    sources: list[str]
 
 
 class PageDataset(Dataset[Sample]):
-    """Pages with their truth, decoded and transformed one at a time."""
+    """Pages with their truth, decoded and transformed one at a time.
+
+    Args:
+        pages: What there is.
+        class_names: The classes in the order of their indices; the pages' boxes have no others.
+        image_size: The longest side of a sample, in pixels.
+        preset: How far pages are changed.
+    """
 
     def __init__(
         self, pages: Sequence[Page], class_names: Sequence[str], image_size: int, preset: Preset
     ) -> None:
         self.pages, self.image_size, self.preset = pages, image_size, preset
-        self.index = {name: i for i, name in enumerate(class_names)}
+        self.class_index = {name: i for i, name in enumerate(class_names)}
 
     def __len__(self) -> int:
         return len(self.pages)
 
-    def __getitem__(self, i: int) -> Sample:
-        """Decode page `i`.
+    def __getitem__(self, draw: Draw | int) -> Sample:
+        """Decode a page. What chance does to it follows from the draw's seed; a bare index is its own seed.
 
         Raises:
             UserError: The file cannot be decoded.
         """
-        page = self.pages[i]
+        index, seed = draw if isinstance(draw, Draw) else (draw, draw)
+        page = self.pages[index]
         try:
             image = page.open(self.image_size if self.preset == "none" else 2 * self.image_size)
         except Exception as error:
             raise UserError(f"{page.path} cannot be read as a page: {error}") from error
         x, y = image.width / page.size[0], image.height / page.size[1]
         boxes = [(x0 * x, y0 * y, x1 * x, y1 * y) for x0, y0, x1, y1 in page.boxes]
-        labels = [self.index[canonical(label)] for label in page.labels]
-        rng = Random(int(torch.randint(2**62, ()).item()))
-        image, boxes = augment(image, boxes, self.image_size, self.preset, rng)
+        labels = [self.class_index[label] for label in page.labels]
+        image, boxes = augment(image, boxes, self.image_size, self.preset, Random(seed))
         kept = [j for j, box in enumerate(boxes) if in_view(box, image)]
         pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
         corners = torch.tensor([boxes[j] for j in kept], dtype=torch.float).reshape(-1, 4)
@@ -87,7 +97,8 @@ class PageDataset(Dataset[Sample]):
             "labels": torch.tensor([labels[j] for j in kept], dtype=torch.long),
             "size": page.size,
             "name": page.name,
-            "index": i,
+            "index": index,
+            "source": page.source,
         }
 
 
@@ -111,44 +122,5 @@ def collate(samples: Sequence[Sample], multiple: int = 32) -> Batch:
         ],
         "names": [sample["name"] for sample in samples],
         "indices": [sample["index"] for sample in samples],
+        "sources": [sample["source"] for sample in samples],
     }
-
-
-class AspectBatchSampler(BatchSampler):
-    """Batches of pages of one orientation, so that little of a batch is padding.
-
-    Gives as many batches as `BatchSampler` would, on every process: pages that fill no batch of their
-    own orientation come together at the end.
-
-    Args:
-        sampler: The order of the pages.
-        batch_size: Pages in a batch.
-        drop_last: Leave out the last batch when it is not full.
-        landscape: Whether each page is wider than high.
-    """
-
-    def __init__(
-        self, sampler: Sampler[int], batch_size: int, drop_last: bool, landscape: Sequence[bool]
-    ) -> None:
-        super().__init__(sampler, batch_size, drop_last)
-        self.landscape = landscape
-
-    def __iter__(self) -> Iterator[list[int]]:
-        """Go through the pages once."""
-        waiting: dict[bool, list[int]] = {False: [], True: []}
-        for i in self.sampler:
-            group = waiting[self.landscape[i]]
-            group.append(i)
-            if len(group) == self.batch_size:
-                yield group
-                waiting[self.landscape[i]] = []
-        rest = waiting[False] + waiting[True]
-        for start in range(0, len(rest), self.batch_size):
-            batch = rest[start : start + self.batch_size]
-            if len(batch) == self.batch_size or not self.drop_last:
-                yield batch
-
-
-def canonical(name: str) -> str:
-    """A class name without case and separators: "Table_Rotated" and "table rotated" are one class."""
-    return " ".join(name.lower().replace("_", " ").replace("-", " ").split())

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from dataclasses import replace
+import os
 from functools import cached_property
-from itertools import compress
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from lightning import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader
 
-from tablesense.data.batches import AspectBatchSampler, PageDataset, canonical, collate
-from tablesense.data.page import Page
+from tablesense.data.batches import PageDataset, collate
+from tablesense.data.classes import canonical, tables_among
 from tablesense.data.reading import FORMATS, read_pages, report, split_by_document
+from tablesense.data.sampling import EvaluationOrder, TrainingLoader, TrainingOrder
+from tablesense.data.sources import Mix, SourceConfig, strata
 from tablesense.data.synthetic import SyntheticConfig, synthetic_pages
+from tablesense.data.table import Faults, PageTable
 from tablesense.data.transforms import Preset
 from tablesense.errors import UserError
 
 warn = rank_zero_only(logging.getLogger(__name__).warning)
+
+Split = Literal["train", "val", "test"]
 
 
 class TableDataModule(LightningDataModule):
@@ -32,19 +36,23 @@ class TableDataModule(LightningDataModule):
     Args:
         path: A data set's folder or annotation file; null for synthetic pages, which are made once
             and kept.
-        format: The layout of `path`, `val_path` and `test_path`: "coco", "icdar2013" or "csv"; "auto"
-            looks at each.
+        format: The layout of `path`, `val_path` and `test_path`: a key of
+            `tablesense.data.reading.FORMATS`; "auto" looks at each.
+        sources: Several data sets instead of `path`, each with a weight; see `SourceConfig`.
         val_path: A data set to validate on: its "val" split, or all of it where it has none. Null
-            takes the "val" split of `path`, or holds documents back from training.
-        test_path: A data set to test on, in the same way. Null takes the "test" split of `path`, or
-            else what is validated on.
-        val_fraction: The share of pages held back where `path` has no "val" split.
+            takes the "val" split of each source, or holds documents back from training.
+        test_path: A data set to test on, in the same way. Null takes the "test" splits of the
+            sources, or else what is validated on.
+        val_fraction: The share of pages held back where a source has no "val" split.
         split_seed: Another one holds other documents back.
-        class_names: The classes to find. Null takes those with "table" in their name, or all when
-            there are none; case and separators do not count.
+        class_names: The classes to find. Null takes those that name a table, or all when there are
+            none; case and separators do not count. See `tablesense.data.classes`.
+        class_map: Other names for classes of the data, such as {"Tabelle": "table"}; null leaves one out.
+        unknown_classes: Boxes of classes that are not looked for: "ignore" counts and leaves them out,
+            "refuse" ends with their names.
         synthetic: How many synthetic pages, and which.
         image_size: The longest side of a page, in pixels, as the network sees it.
-        augment: "none", "light" or "scan": how far training pages are changed.
+        augment: How far training pages are changed: a preset of `tablesense.data.transforms`.
         batch_size: Pages in a batch, on each device.
         num_workers: Processes that decode pages.
 
@@ -56,11 +64,14 @@ class TableDataModule(LightningDataModule):
         self,
         path: Path | None = None,
         format: str = "auto",
+        sources: list[SourceConfig] | None = None,
         val_path: Path | None = None,
         test_path: Path | None = None,
         val_fraction: float = 0.1,
         split_seed: int = 0,
         class_names: list[str] | None = None,
+        class_map: dict[str, str | None] | None = None,
+        unknown_classes: Literal["ignore", "refuse"] = "ignore",
         synthetic: SyntheticConfig = SyntheticConfig(),
         image_size: int = 384,
         augment: Preset = "scan",
@@ -76,13 +87,34 @@ class TableDataModule(LightningDataModule):
             raise UserError(f"data.augment: expected one of {', '.join(get_args(Preset))}, found {augment}")
         if class_names is not None and not class_names:
             raise UserError("data.class_names: expected null or at least one name, found none")
+        if unknown_classes not in ("ignore", "refuse"):
+            raise UserError(f"data.unknown_classes: expected ignore or refuse, found {unknown_classes}")
         self.path, self.format, self.val_path, self.test_path = path, format, val_path, test_path
         self.val_fraction, self.split_seed = val_fraction, split_seed
-        self.wanted_classes = class_names
+        self.wanted_classes, self.class_map, self.unknown_classes = class_names, class_map, unknown_classes
         self.synthetic = synthetic
         self.image_size, self.augment = image_size, augment
         self.batch_size, self.num_workers = batch_size, num_workers
-        self.dropped = Counter[str]()
+        # What a person changes to have other pages.
+        self._key = "data.sources" if sources else "data.synthetic" if path is None else "data.path"
+        self.sources = self._named(sources)
+        self.dropped = Faults()
+
+    def _named(self, sources: list[SourceConfig] | None) -> dict[str, SourceConfig]:
+        if not sources:
+            source = SourceConfig(self.path, format=self.format)
+            return {source.title: source}
+        if self.path is not None:
+            raise UserError(f"data.path is {self.path}, and data.sources is given: put it among the sources")
+        named: dict[str, SourceConfig] = {}
+        for source in sources:
+            if source.title in named:
+                raise UserError(f"data.sources: two are called {source.title}: give each a name of its own")
+            named[source.title] = source
+        for role in "train", "val":
+            if not any(source.role in ("both", role) for source in sources):
+                raise UserError(f"data.sources: expected one to {role} on or more, found none")
+        return named
 
     def prepare_data(self) -> None:
         """Make the synthetic pages where they are needed, once and on one process only."""
@@ -90,7 +122,8 @@ class TableDataModule(LightningDataModule):
         scored = self.val_path
         if verb == TrainerFn.TESTING:
             scored = self.test_path or self.val_path
-        if self.path is None and (scored is None or verb == TrainerFn.FITTING):
+        wanted = any(source.path is None for source in self.sources.values())
+        if wanted and (scored is None or verb == TrainerFn.FITTING):
             synthetic_pages(self.synthetic)
 
     @cached_property
@@ -98,130 +131,184 @@ class TableDataModule(LightningDataModule):
         """The classes to find, in the order of their indices."""
         if self.wanted_classes is not None:
             return tuple(dict.fromkeys(map(canonical, self.wanted_classes)))
-        if self.path is None:
+        if all(source.path is None for source in self.sources.values()):
             return ("table",)
-        pages = [page for of_split in self._splits.values() for page in of_split]
-        found = {canonical(label) for page in pages for label in page.labels}
-        if not found:
-            raise UserError(f"data.path: no table is annotated in {self.path}")
-        return tuple(sorted({name for name in found if "table" in name} or found))
+        tables = [table for source in self.sources for table in self._splits(source).values()]
+        names = {label for table in tables for label in table.label_counts()}
+        if not names:
+            raise UserError(f"{self._key}: no table is annotated in {self._places}")
+        return tables_among(names)
 
     @cached_property
-    def train_pages(self) -> list[Page]:
+    def train_pages(self) -> Mix:
         """What is trained on."""
-        return self._checked(self._train_val[0], "train")
+        return self._checked({name: self._train_val(name)[0] for name in self._with("train")}, "train")
 
     @cached_property
-    def val_pages(self) -> list[Page]:
+    def val_pages(self) -> Mix:
         """What is validated on."""
         if self.val_path is not None:
             return self._other("val", self.val_path)
-        return self._checked(self._train_val[1], "val")
+        return self._checked({name: self._train_val(name)[1] for name in self._with("val")}, "val")
 
     @cached_property
-    def test_pages(self) -> list[Page]:
+    def test_pages(self) -> Mix:
         """What is tested on."""
         if self.test_path is not None:
             return self._other("test", self.test_path)
-        if self.path is not None and self._splits.get("test"):
-            return self._checked(self._splits["test"], "test")
-        return self.val_pages
+        # Pages are made to train and to validate on: none of the synthetic ones are for tests.
+        read = (name for name, source in self.sources.items() if source.path is not None)
+        found = {name: table for name in read if (table := self._splits(name).get("test"))}
+        return self._checked(found, "test") if found else self.val_pages
 
-    @cached_property
-    def _splits(self) -> dict[str, list[Page]]:
-        """The pages of `path`, or synthetic ones, under the names of their splits."""
-        if self.path is None:
-            return read_pages(synthetic_pages(self.synthetic), "coco", "synthetic").splits
-        return self._read("data.path", self.path)
+    # -- reading -----------------------------------------------------------------------------------
 
-    @cached_property
-    def _train_val(self) -> tuple[list[Page], list[Page]]:
-        """The pages of `path` to train on and to validate on: neither need be there for the other."""
-        train, val = self._splits.get("train") or self._splits.get("all", []), self._splits.get("val", [])
-        if val or not train or self.val_path is not None:
+    @property
+    def _places(self) -> str:
+        return ", ".join(str(source.path or "synthetic pages") for source in self.sources.values())
+
+    def _with(self, role: Literal["train", "val"]) -> list[str]:
+        return [name for name, source in self.sources.items() if source.role in ("both", role)]
+
+    def _splits(self, name: str) -> dict[str, PageTable]:
+        """The pages of a source under the names of their splits, read once."""
+        read: dict[str, dict[str, PageTable]] = self.__dict__.setdefault("_read_splits", {})
+        if name not in read:
+            source = self.sources[name]
+            if source.path is None:
+                read[name] = read_pages(synthetic_pages(self.synthetic), "coco", name).splits
+            else:
+                read[name] = self._read(self._key, source.path, source.format, name, source.class_map)
+        return read[name]
+
+    def _train_val(self, name: str) -> tuple[PageTable | None, PageTable | None]:
+        """The pages of a source to train on and to validate on: neither need be there for the other."""
+        splits, source = self._splits(name), self.sources[name]
+        train, val = splits.get("train") or splits.get("all"), splits.get("val")
+        if source.role == "val":
+            return None, val or train
+        if val or not train or self.val_path is not None or source.role == "train":
             return train, val
         if not 0 < self.val_fraction < 1:
             raise UserError(f"data.val_fraction: expected between 0 and 1, found {self.val_fraction}")
         train, val = split_by_document(train, self.val_fraction, self.split_seed)
         if not val:
-            raise UserError(f"data.path: {self.path} is a single document: give data.val_path to validate on")
+            raise UserError(
+                f"{self._key}: {source.path} is a single document: give data.val_path to validate on"
+            )
         return train, val
 
-    def _other(self, split: str, path: Path) -> list[Page]:
+    def _other(self, split: Split, path: Path) -> Mix:
         """The `split` of another data set, or all its pages where it has none of that name."""
         key = f"data.{split}_path"
-        splits = self._read(key, path)
-        return self._checked(splits.get(split) or [page for of in splits.values() for page in of], split, key)
+        splits = self._read(key, path, self.format, None, None)
+        pages = {split: splits[split]} if splits.get(split) else splits
+        return self._checked(pages, split, key)
 
-    def _read(self, key: str, path: Path) -> dict[str, list[Page]]:
+    def _read(
+        self, key: str, path: Path, format: str, name: str | None, class_map: dict[str, str | None] | None
+    ) -> dict[str, PageTable]:
         try:
-            pages = read_pages(path, self.format)
+            pages = read_pages(path, format, name)
         except UserError as error:
-            wrong = key if self.format in ("auto", *FORMATS) else "data.format"
+            wrong = key if format in ("auto", *FORMATS) or key == "data.sources" else "data.format"
             raise UserError(f"{wrong}: {error}") from error
-        self.dropped.update(pages.dropped)
+        self.dropped.include(pages.dropped)
         if lost := report(pages):
             warn("%s: %s", path, lost)
-        return pages.splits
+        other_names = {
+            canonical(old): new for old, new in {**(self.class_map or {}), **(class_map or {})}.items()
+        }
 
-    def _checked(self, pages: list[Page], split: str, key: str | None = None) -> list[Page]:
+        def rename(label: str) -> str | None:
+            label = canonical(label)
+            if label not in other_names:
+                return label
+            new = other_names[label]
+            return None if new is None else canonical(new)
+
+        return {split: table.relabel(rename) for split, table in pages.splits.items()}
+
+    def _checked(self, tables: dict[str, PageTable | None], split: Split, key: str | None = None) -> Mix:
         """Leave other classes out, say so, and refuse pages that nothing can be learnt from."""
-        key = key or ("data.synthetic" if self.path is None else "data.path")
-        if not pages:
+        key = key or self._key
+        found = [table for table in tables.values() if table]
+        if not found:
+            splits = dict.fromkeys(split for name in tables for split in self._splits(name))
             raise UserError(
-                f"{key}: expected {split} pages in {self.path}, found only {', '.join(self._splits)} pages: "
+                f"{key}: expected {split} pages in {self._places}, found only {', '.join(splits)} pages: "
                 f"give {'a train split' if split == 'train' else 'data.val_path'}"
             )
-        known, ignored = set(self.class_names), Counter[str]()
-        result = []
-        for page in pages:
-            keep = [canonical(label) in known for label in page.labels]
-            if not all(keep):
-                ignored.update(label for label, kept in zip(page.labels, keep, strict=True) if not kept)
-                boxes, labels = tuple(compress(page.boxes, keep)), tuple(compress(page.labels, keep))
-                page = replace(page, boxes=boxes, labels=labels)
-            result.append(page)
-        counts = ", ".join(f"{n} {name}" for name, n in ignored.most_common(5))
-        if not any(page.boxes for page in result):
+        known, unknown = set(self.class_names), Faults()
+        for table in found:
+            unknown.update({name: n for name, n in table.label_counts().items() if name not in known})
+        mix = Mix([table.relabel(lambda name: name if name in known else None) for table in found])
+        counts = ", ".join(f"{n} {name}" for name, n in unknown.most_common(5))
+        if not any(table.label_counts() for table in mix.tables):
             raise UserError(
                 f"{key}: no {' or '.join(self.class_names)} on any {split} page, found "
                 f"{counts or 'no boxes'}: give data.class_names, or other pages"
             )
-        if ignored:
-            self.dropped["of a class that is not looked for"] += ignored.total()
+        if unknown and self.unknown_classes == "refuse":
+            raise UserError(
+                f"{key}: {split} pages have boxes of classes that are not looked for: {counts}: name them in "
+                "data.class_map or data.class_names, or set data.unknown_classes=ignore"
+            )
+        if unknown:
+            self.dropped["of a class that is not looked for"] += unknown.total()
             warn("%s pages: boxes of classes that are not looked for: %s", split, counts)
-        return result
+        return mix
+
+    # -- loading -----------------------------------------------------------------------------------
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of `Batch`, shuffled."""
-        dataset = PageDataset(self.train_pages, self.class_names, self.image_size, self.augment)
-        landscape = [page.size[0] > page.size[1] for page in self.train_pages]
+        pages = self.train_pages
+        width, height = pages.sizes.T
+        order = TrainingOrder(
+            strata(pages, self.sources),
+            width > height,
+            self.batch_size,
+            int(os.environ.get("PL_GLOBAL_SEED", 0)),  # what seed_everything was given
+            *self._process,
+        )
         # No batch norm is trained, so a smaller last batch does no harm, and every page is seen.
-        sampler = AspectBatchSampler(RandomSampler(dataset), self.batch_size, False, landscape)
-        return self._loader(dataset, batch_sampler=sampler, persistent_workers=self.num_workers > 0)
+        return TrainingLoader(
+            PageDataset(pages, self.class_names, self.image_size, self.augment),
+            self.trainer,
+            sampler=order,
+            persistent_workers=self.num_workers > 0,
+            **self._options,
+        )
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Batches of `Batch`, in order."""
+        """Batches of `Batch`, always in the same order."""
         return self._evaluation(self.val_pages)
 
     def test_dataloader(self) -> DataLoader[Any]:
-        """Batches of `Batch`, in order."""
+        """Batches of `Batch`, always in the same order."""
         return self._evaluation(self.test_pages)
 
-    def _evaluation(self, pages: list[Page]) -> DataLoader[Any]:
+    def _evaluation(self, pages: Mix) -> DataLoader[Any]:
         # Pages of one shape side by side: less padding, and the metrics do not mind the order.
-        pages = sorted(pages, key=lambda page: page.size[0] / page.size[1])
+        width, height = pages.sizes.T
+        order = EvaluationOrder(np.argsort(width / height, kind="stable"), *self._process)
         dataset = PageDataset(pages, self.class_names, self.image_size, "none")
-        return self._loader(dataset, batch_size=self.batch_size)
+        return DataLoader(dataset, sampler=order, **self._options)
 
-    def _loader(self, dataset: PageDataset, **options: Any) -> DataLoader[Any]:
-        return DataLoader(
-            dataset,
-            num_workers=self.num_workers,
-            collate_fn=collate,
-            pin_memory=torch.cuda.is_available(),
-            **options,
-        )
+    @property
+    def _process(self) -> tuple[int, int]:
+        """Which process this is, of how many."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {
+            "batch_size": self.batch_size,
+            "num_workers": self.num_workers,
+            "collate_fn": collate,
+            "pin_memory": torch.cuda.is_available(),
+        }
 
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 
+import numpy as np
+
 from tablesense.data import coco, csv_boxes, icdar2013
 from tablesense.data.folder import contents
-from tablesense.data.page import Page
-from tablesense.data.table import Pages
+from tablesense.data.table import Pages, PageTable
 from tablesense.errors import UserError
 
 FORMATS: dict[str, Callable[[Path], Pages]] = {
@@ -51,27 +52,28 @@ def read_pages(path: Path, format: str = "auto", source: str | None = None) -> P
     return pages
 
 
-def split_by_document(pages: Sequence[Page], fraction: float, seed: int) -> tuple[list[Page], list[Page]]:
+def split_by_document(pages: PageTable, fraction: float, seed: int) -> tuple[PageTable, PageTable]:
     """Hold whole documents back from training.
 
     Documents are taken in an order that depends on `seed` and their names alone, each that leaves
     the share of pages held out within `fraction`, and one more where that comes nearer to it.
 
     Args:
-        pages: In any order; it does not change the result.
+        pages: In any order; it does not change which are held out.
         fraction: The share of pages to hold out, between 0 and 1.
         seed: Another one holds other documents out.
 
     Returns:
-        The pages to train on and those held out, both sorted by path. With two documents or more
-        neither is empty; a single document is not held out.
+        The pages to train on and those held out, both in the order of `pages`. With two documents or
+        more neither is empty; a single document is not held out.
     """
     if not 0 < fraction < 1:
         raise UserError(f"the fraction of pages to hold out is {fraction}: expected between 0 and 1")
-    sizes = Counter(page.document for page in pages)
-    order = sorted(sizes, key=lambda document: hashlib.sha256(f"{seed}:{document}".encode()).digest())
+    counts = np.bincount(pages.documents)
+    sizes = {int(document): int(counts[document]) for document in np.flatnonzero(counts)}
+    order = sorted(sizes, key=lambda i: hashlib.sha256(f"{seed}:{pages.document_name(i)}".encode()).digest())
     target = fraction * len(pages)
-    held: set[str] = set()
+    held: set[int] = set()
     total = 0
     for document in order:
         if total + sizes[document] <= target:
@@ -82,11 +84,8 @@ def split_by_document(pages: Sequence[Page], fraction: float, seed: int) -> tupl
         nearest = min(rest, key=lambda document: abs(total + sizes[document] - target))
         if not held or total + sizes[nearest] - target < target - total:
             held.add(nearest)
-    ordered = sorted(pages, key=lambda page: (page.path, page.number or 0))
-    return (
-        [page for page in ordered if page.document not in held],
-        [page for page in ordered if page.document in held],
-    )
+    held_out = np.isin(pages.documents, list(held))
+    return pages.select(~held_out), pages.select(held_out)
 
 
 def report(pages: Pages) -> str | None:

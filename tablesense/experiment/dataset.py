@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tablesense.data.batches import canonical
+from tablesense.data.classes import canonical
 from tablesense.data.page import Page
 
 AREA_EDGES = np.linspace(0, 1, 21)

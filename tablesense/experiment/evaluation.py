@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_convert
 
-from tablesense.data.batches import canonical
+from tablesense.data.classes import canonical
 from tablesense.data.page import Page
 from tablesense.errors import UserError
 from tablesense.experiment.files import write_json

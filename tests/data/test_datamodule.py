@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning import LightningModule, Trainer, seed_everything
-from lightning.fabric.utilities.data import _replace_dunder_methods
-from lightning.pytorch.trainer.connectors.data_connector import _get_distributed_sampler
 from lightning.pytorch.trainer.states import RunningStage
-from lightning.pytorch.utilities.data import _update_dataloader
 from PIL import Image, ImageDraw
-from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 from torchvision.ops import box_convert
 
 from tablesense import SyntheticConfig, TableDataModule, UserError
-from tablesense.data.batches import AspectBatchSampler, Batch, PageDataset, Sample, collate
+from tablesense.data.batches import Batch, PageDataset, Sample, collate
 from tablesense.data.page import Page
+from tablesense.data.sampling import Draw, EvaluationOrder, Stratum, TrainingLoader, TrainingOrder
+from tablesense.data.sources import SourceConfig
 
 SIZE = (120, 160)
 SLOTS = ((40, 10, 80, 30), (40, 70, 80, 90), (40, 130, 80, 150))
@@ -90,6 +90,7 @@ def sample(width: int, height: int) -> Sample:
         "size": (width, height),
         "name": f"{width}x{height}",
         "index": width,
+        "source": "mine",
     }
 
 
@@ -141,15 +142,15 @@ def test_labels_follow_their_boxes_when_a_crop_leaves_tables_out(tmp_path: Path)
     Image.new("L", SIZE, 255).save(tmp_path / "a.png")
     page = Page(tmp_path / "a.png", "a", SIZE, boxes, labels)
     dataset = PageDataset([page], ["table", "table rotated", "figure"], 160, "light")
-    torch.manual_seed(0)
     seen: set[tuple[int, ...]] = set()
-    for _ in range(300):
-        drawn = dataset[0]
+    seeds = Random(0)
+    for _ in range(600):
+        drawn = dataset[Draw(0, seeds.getrandbits(62))]
         height, width = drawn["image"].shape[1:]
         shapes = drawn["boxes"][:, 2] * width / (drawn["boxes"][:, 3] * height)
         assert drawn["labels"].tolist() == [round(float(shape)) - 1 for shape in shapes]
         seen.add(tuple(drawn["labels"].tolist()))
-    assert seen >= {(1, 0, 2), (1, 0), (1, 2), (0,), (1,), ()}
+    assert seen >= {(1, 0, 2), (1, 0), (1, 2), (1,), ()}
 
 
 def test_boxes_stay_on_the_page_and_have_an_area(tmp_path: Path) -> None:
@@ -158,80 +159,105 @@ def test_boxes_stay_on_the_page_and_have_an_area(tmp_path: Path) -> None:
     dataset = PageDataset(
         [Page(tmp_path / "a.png", "a", (120, 160), boxes, ("table",) * 6)], ["table"], 160, "scan"
     )
-    torch.manual_seed(0)
-    for _ in range(200):
-        corners = box_convert(dataset[0]["boxes"], "cxcywh", "xyxy")
+    for seed in range(200):
+        corners = box_convert(dataset[Draw(0, seed)]["boxes"], "cxcywh", "xyxy")
         assert len(corners) >= 1
         assert corners.min() > -1e-6
         assert corners.max() < 1 + 1e-6
         assert (corners[:, 2:] - corners[:, :2]).min() > 0.05
 
 
-# -- batches of one orientation ---------------------------------------------------------------------
+# -- in which order -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("drop_last", [False, True])
-def test_each_page_comes_once_and_there_are_as_many_batches_as_usual(drop_last: bool) -> None:
+def whole(count: int) -> list[Stratum]:
+    return [Stratum(np.arange(count), 1.0)]
+
+
+def batches_of(order: TrainingOrder) -> list[list[int]]:
+    drawn = [draw.index for draw in order]
+    return [drawn[i : i + order.batch_size] for i in range(0, len(drawn), order.batch_size)]
+
+
+def test_each_page_comes_once_in_batches_of_one_orientation() -> None:
     rng = Random(5)
-    for _ in range(300):
-        count, size = rng.randint(0, 40), rng.randint(1, 9)
-        share = rng.random()
-        landscape = [rng.random() < share for _ in range(count)]
-        order = rng.sample(range(count), count)
-        sampler = AspectBatchSampler(order, size, drop_last, landscape)  # type: ignore[arg-type]
-        batches = list(sampler)
-        usual = list(BatchSampler(order, size, drop_last))
-        assert len(sampler) == len(batches) == len(usual)
-        assert sorted(map(len, batches)) == sorted(map(len, usual))
-        drawn = [i for batch in batches for i in batch]
-        assert len(set(drawn)) == len(drawn)
-        if not drop_last:
-            assert set(drawn) == set(range(count))
-        mixed = sum(len({landscape[i] for i in batch}) == 2 for batch in batches)
-        assert mixed <= 1
+    for seed in range(300):
+        count, size = rng.randint(1, 40), rng.randint(1, 9)
+        landscape = np.array([rng.random() < 0.3 for _ in range(count)])
+        order = TrainingOrder(whole(count), landscape, size, seed)
+        batches = batches_of(order)
+        assert sorted(i for batch in batches for i in batch) == list(range(count))
+        assert len(order) == count
+        assert sum(len({bool(landscape[i]) for i in batch}) == 2 for batch in batches) <= 1
 
 
-def test_a_second_pass_is_as_complete_as_the_first() -> None:
-    sampler = AspectBatchSampler(
-        SequentialSampler(range(7)), 2, False, [True, False, True, True, False, False, False]
-    )
-    assert list(sampler) == [[0, 2], [1, 4], [5, 6], [3]]
-    assert list(sampler) == [[0, 2], [1, 4], [5, 6], [3]]
+def test_the_order_follows_from_seed_and_epoch() -> None:
+    order = TrainingOrder(whole(30), np.zeros(30, bool), 4, 1)
+    first = list(order)
+    assert list(order) == first
+    order.set_epoch(1)
+    assert list(order) != first
+    assert list(TrainingOrder(whole(30), np.zeros(30, bool), 4, 2)) != first
+    assert len({draw.seed for draw in first} | {draw.seed for draw in order}) == 60
 
 
-def processes_of(data: TableDataModule, count: int) -> list[DataLoader[Batch]]:
-    """The training loaders of so many processes, as Lightning's trainer makes them."""
-    with _replace_dunder_methods(DataLoader, "dataset"), _replace_dunder_methods(BatchSampler):
-        loader = data.train_dataloader()
-    samplers = [
-        _get_distributed_sampler(loader, shuffle=True, overfit_batches=0, num_replicas=count, rank=rank)
-        for rank in range(count)
-    ]
-    return [_update_dataloader(loader, sampler, RunningStage.TRAINING) for sampler in samplers]
+def test_weights_are_shares_of_an_epoch_and_no_page_repeats_before_all_were_seen() -> None:
+    few, many = Stratum(np.arange(4), 3.0), Stratum(np.arange(4, 24), 1.0)
+    drawn = Counter(draw.index for draw in TrainingOrder([few, many], np.zeros(24, bool), 4, 1))
+    assert drawn.total() == 24
+    assert sum(drawn[i] for i in few.indices) == 18
+    assert {drawn[i] for i in few.indices} == {4, 5}
+    assert max(drawn[i] for i in many.indices) == 1
 
 
-@pytest.mark.parametrize("documents", [4, 5, 6, 9])
-def test_two_processes_get_other_pages_and_equally_many_batches(tmp_path: Path, documents: int) -> None:
-    write_pages(tmp_path, train=tables(*map(str, range(documents))), val=tables("v"))
-    data = build(tmp_path, batch_size=2, augment="none")
-    first, second = processes_of(data, 2)
-    assert isinstance(first.batch_sampler, AspectBatchSampler)
-    pages = [[name for batch in loader for name in batch["names"]] for loader in (first, second)]
-    assert len(first) == len(second) == -(-documents // 2)  # the last may be smaller
-    assert not set(pages[0]) & set(pages[1])
-    assert len(pages[0]) == len(pages[1]) == documents
-    first.batch_sampler.sampler.set_epoch(1)  # type: ignore[union-attr]
-    assert [name for batch in first for name in batch["names"]] != pages[0]
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 9])
+def test_processes_share_an_epoch(count: int) -> None:
+    orders = [TrainingOrder(whole(count), np.zeros(count, bool), 2, 1, rank, 3) for rank in range(3)]
+    seen = [[draw.index for draw in order] for order in orders]
+    assert {len(pages) for pages in seen} == {-(-count // 3)}
+    assert {i for pages in seen for i in pages} == set(range(count))
 
 
-def test_a_process_with_less_than_a_batch_trains_on_what_there_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_processes_score_each_page_once(count: int) -> None:
+    shares = [list(EvaluationOrder(np.arange(count)[::-1], rank, 3)) for rank in range(3)]
+    assert all(shares)
+    seen = [i for share in shares for i in share]
+    assert set(seen) == set(range(count))
+    assert len(seen) == max(count, 3)
+
+
+def test_the_trainer_leaves_the_order_to_its_process(tmp_path: Path) -> None:
     write_pages(tmp_path, train=tables("a", "b", "c"), val=tables("v"))
     data = build(tmp_path, batch_size=4)
-    data.trainer = Trainer(
+    data.trainer = trainer = Trainer(
         accelerator="cpu", devices=2, strategy="ddp", logger=False, enable_checkpointing=False, barebones=True
     )
-    assert data.trainer.world_size == 2
-    assert [[len(batch["names"]) for batch in loader] for loader in processes_of(data, 2)] == [[3], [3]]
+    assert trainer.world_size == 2
+    loader = data.train_dataloader()
+    assert trainer._data_connector._prepare_dataloader(loader, True, RunningStage.TRAINING) is loader
+    assert [len(batch["names"]) for batch in loader] == [3]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_goes_on_in_the_middle_of_an_epoch(tmp_path: Path, workers: int) -> None:
+    write_pages(tmp_path, train=tables(*"abcdef"), val=tables("v"))
+
+    def loader() -> TrainingLoader:
+        made = build(tmp_path, batch_size=2, num_workers=workers).train_dataloader()
+        assert isinstance(made, TrainingLoader)
+        return made
+
+    straight = loader()
+    expected = [batch["pixel_values"] for _ in range(2) for batch in straight]
+    broken_off = loader()
+    epoch = iter(broken_off)
+    begun = [next(epoch)["pixel_values"] for _ in range(2)]
+    resumed = loader()
+    resumed.load_state_dict(broken_off.state_dict())
+    begun += [batch["pixel_values"] for _ in range(2) for batch in resumed]
+    assert len(begun) == len(expected) == 12
+    assert all(one.equal(other) for one, other in zip(begun, expected, strict=True))
 
 
 # -- which pages ------------------------------------------------------------------------------------
@@ -275,7 +301,7 @@ def test_whole_documents_are_held_back_where_there_is_no_val_split(tmp_path: Pat
 def test_without_a_test_split_what_is_validated_on_is_tested(tmp_path: Path) -> None:
     write_pages(tmp_path / "one", train=tables("a", "b"))
     write_pages(tmp_path / "other", train=tables("c"))
-    assert build(tmp_path / "one").test_pages == build(tmp_path / "one").val_pages
+    assert names(build(tmp_path / "one").test_pages) == names(build(tmp_path / "one").val_pages)
     data = build(tmp_path / "one", val_path=tmp_path / "other")
     assert names(data.test_pages) == ["c_0.png", "c_1.png"]
 
@@ -340,6 +366,106 @@ def test_no_synthetic_pages_are_made_to_score_other_pages(tmp_path: Path, verb: 
     assert not cache.exists()
 
 
+# -- several data sets -------------------------------------------------------------------------------
+
+
+def source(path: Path, **options: Any) -> SourceConfig:
+    return SourceConfig(path, **options)
+
+
+def test_sources_are_trained_and_validated_on_together(tmp_path: Path) -> None:
+    write_pages(tmp_path / "one", train=tables("a", "b"), val=tables("v"), test=tables("t"))
+    write_pages(tmp_path / "two", all=tables("c", "d", "e"))
+    write_pages(tmp_path / "three", train=tables("f"), val=tables("w"))
+    data = build(
+        None,
+        sources=[
+            source(tmp_path / "one"),
+            source(tmp_path / "two", name="second", role="train"),
+            source(tmp_path / "three", role="val"),
+        ],
+    )
+    assert {name[0] for name in names(data.train_pages)} == set("abcde")
+    assert {name[0] for name in names(data.val_pages)} == {"v", "w"}
+    assert {name[0] for name in names(data.test_pages)} == {"t"}
+    assert data.train_pages.sources == ("one", "second")
+    (batch,) = data.val_dataloader()
+    assert sorted(batch["sources"]) == ["one", "one", "three", "three"]
+
+
+def test_synthetic_pages_mix_in_like_any_other_source(tmp_path: Path) -> None:
+    write_pages(tmp_path / "real", train=tables("a", "b"), val=tables("v"))
+    made = SyntheticConfig(pages=6, val_pages=1, cache_dir=tmp_path)
+    data = build(
+        None,
+        sources=[source(tmp_path / "real", weight=3.0), SourceConfig(weight=1.0)],
+        synthetic=made,
+        batch_size=10,
+        augment="none",
+    )
+    (batch,) = data.train_dataloader()
+    assert Counter(batch["sources"]) == {"real": 8, "synthetic": 2}
+
+
+@pytest.mark.parametrize(("ratio", "empty"), [(0.0, 0), (0.5, 5), (1.0, 10), (None, 2)])
+def test_the_share_of_pages_without_tables(tmp_path: Path, ratio: float | None, empty: int) -> None:
+    pages = {**tables("a", pages=8), "b_0.png": [], "b_1.png": []}
+    write_pages(tmp_path / "mine", train=pages, val=tables("v"))
+    data = build(
+        None, sources=[source(tmp_path / "mine", without_tables=ratio)], batch_size=10, augment="none"
+    )
+    (batch,) = data.train_dataloader()
+    assert sum(not len(target["boxes"]) for target in batch["targets"]) == empty
+
+
+def test_classes_are_renamed_by_source(tmp_path: Path) -> None:
+    write_pages(tmp_path / "one", train={"a_0.png": ["Tabelle", "Bild"]}, val={"v_0.png": ["Tabelle"]})
+    write_pages(tmp_path / "two", train={"b_0.png": ["bordered", "logo"]}, val={"w_0.png": ["bordered"]})
+    data = build(
+        None,
+        sources=[
+            source(tmp_path / "one", class_map={"tabelle": "table"}),
+            source(tmp_path / "two", class_map={"bordered": "table", "logo": None}),
+        ],
+    )
+    assert data.class_names == ("table",)
+    assert [page.labels for page in data.train_pages] == [("table",), ("table",)]
+
+
+def test_unknown_classes_can_be_refused(tmp_path: Path) -> None:
+    write_pages(tmp_path, train={"a_1.png": ["Text", "Table"]}, val={"c_1.png": ["Table"]})
+    data = build(tmp_path, unknown_classes="refuse")
+    assert message(lambda: data.train_pages) == (
+        "data.path: train pages have boxes of classes that are not looked for: 1 text: name them in "
+        "data.class_map or data.class_names, or set data.unknown_classes=ignore"
+    )
+    assert len(build(tmp_path, unknown_classes="refuse", class_map={"text": None}).train_pages) == 1
+
+
+def test_sources_that_cannot_be_mixed_are_refused(tmp_path: Path) -> None:
+    one = write_pages(tmp_path / "one", train=tables("a", "b"), val=tables("v"))
+    assert message(lambda: build(one, sources=[source(one)])) == (
+        f"data.path is {one}, and data.sources is given: put it among the sources"
+    )
+    assert message(lambda: build(None, sources=[source(one), source(one)])) == (
+        "data.sources: two are called one: give each a name of its own"
+    )
+    uneven = build(None, sources=[source(one, weight=1.0), source(one, name="again")])
+    assert message(uneven.train_dataloader) == (
+        "data.sources: again has no weight and others have: give one to each, or to none"
+    )
+    full = build(None, sources=[source(one, without_tables=0.5)])
+    assert message(full.train_dataloader) == (
+        "data.sources: one: without_tables is 0.5, and it has no page without a table"
+    )
+    assert message(lambda: build(None, sources=[source(one, role="val")])) == (
+        "data.sources: expected one to train on or more, found none"
+    )
+    assert message(lambda: source(one, weight=0.0)) == (
+        "data.sources: one: expected a weight above 0, found 0.0"
+    )
+
+
 # -- which classes ----------------------------------------------------------------------------------
 
 
@@ -350,6 +476,7 @@ def test_no_synthetic_pages_are_made_to_score_other_pages(tmp_path: Path, verb: 
         (["Text", "Table", "Figure"], None, ("table",)),
         (["Table_Rotated", "table", "list"], None, ("table", "table rotated")),
         (["borderless", "bordered"], None, ("bordered", "borderless")),
+        (["table", "table row", "Table-Caption"], None, ("table",)),
         (["Text", "Table", "Figure"], ["figure", "TABLE"], ("figure", "table")),
         (["table-rotated", "table"], ["Table Rotated", "table_rotated"], ("table rotated",)),
     ],
@@ -379,7 +506,7 @@ def test_classes_that_are_not_looked_for_are_reported_once(
         assert [len(page.boxes) for page in data.train_pages] == [1, 0]
         list(data.train_dataloader())
         list(data.val_dataloader())
-    assert caplog.messages == ["train pages: boxes of classes that are not looked for: 2 Text, 1 Figure"]
+    assert caplog.messages == ["train pages: boxes of classes that are not looked for: 2 text, 1 figure"]
 
 
 def test_boxes_left_out_are_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -567,7 +694,10 @@ def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path, workers: int) 
         ({"batch_size": 0}, "data.batch_size: expected 1 or more, found 0"),
         ({"image_size": -5}, "data.image_size: expected 1 or more, found -5"),
         ({"num_workers": -1}, "data.num_workers: expected 0 or more, found -1"),
-        ({"augment": "heavy"}, "data.augment: expected one of none, light, scan, found heavy"),
+        (
+            {"augment": "heavy"},
+            "data.augment: expected one of none, light, scan, scan_hard, photo, found heavy",
+        ),
         ({"class_names": []}, "data.class_names: expected null or at least one name, found none"),
     ],
 )

@@ -15,7 +15,7 @@ import pytest
 
 from tablesense.data.page import Page
 from tablesense.data.reading import FORMATS, read_pages, report, split_by_document
-from tablesense.data.table import Pages
+from tablesense.data.table import Pages, PageTable
 from tablesense.errors import UserError
 
 Write = Callable[..., None]
@@ -23,13 +23,19 @@ Write = Callable[..., None]
 HEADER = "filename,xmin,ymin,xmax,ymax,class"
 
 
-def pages_of(sizes: list[int]) -> list[Page]:
+def table_of(pages: list[Page]) -> PageTable:
+    found = Pages()
+    found.extend("all", pages)
+    return found.splits["all"]
+
+
+def pages_of(sizes: list[int]) -> PageTable:
     """Documents d0, d1, … of so many pages each."""
-    return [
+    return table_of([
         Page(Path(f"d{document}_{page}.png"), f"d{document}", (100, 80))
         for document, count in enumerate(sizes)
         for page in range(count)
-    ]
+    ])  # fmt: skip
 
 
 def write_coco(path: Path, box: list[int]) -> None:
@@ -120,15 +126,17 @@ def test_documents_are_held_out_whole(seed: int) -> None:
     fraction = dice.uniform(0.05, 0.95)
     train, held = split_by_document(pages, fraction, seed)
 
-    assert sorted(train + held, key=str) == sorted(pages, key=str)
+    assert sorted([*train, *held], key=str) == sorted(pages, key=str)
     assert not {page.document for page in train} & {page.document for page in held}
     assert train
     assert held
     largest = max(Counter(page.document for page in pages).values())
     assert abs(len(held) - fraction * len(pages)) <= largest
 
-    shuffled = dice.sample(pages, len(pages))
-    assert split_by_document(shuffled, fraction, seed) == (train, held)
+    shuffled = table_of(dice.sample(list(pages), len(pages)))
+    assert {page.document for page in split_by_document(shuffled, fraction, seed)[1]} == {
+        page.document for page in held
+    }
 
 
 def test_which_documents_are_held_out_depends_on_the_seed_alone() -> None:
@@ -145,7 +153,7 @@ def test_a_document_larger_than_the_fraction() -> None:
     _, held = split_by_document(pages_of([50, 40]), 0.1, 0)
     assert {page.document for page in held} == {"d1"}
     assert split_by_document(pages_of([5]), 0.5, 0) == (pages_of([5]), [])
-    assert split_by_document([], 0.5, 0) == ([], [])
+    assert split_by_document(pages_of([5])[:0], 0.5, 0) == ([], [])
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 20, float("nan")])
