@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from lightning import Trainer, seed_everything
+from lightning import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from tablesense import (
@@ -22,6 +23,7 @@ from tablesense import (
     UserError,
 )
 from tablesense.callbacks import BestCheckpoint, last_checkpoint
+from tablesense.data.sources import SourceConfig
 from tablesense.data.synthetic import synthetic_pages
 
 SMALL = DetrConfig(hidden_dim=32, num_encoder_layers=1, num_decoder_layers=2, num_queries=10, ffn_dim=32)
@@ -130,6 +132,54 @@ def test_metrics_are_logged_once_an_epoch_and_never_in_the_sanity_check(
     values = [float(value) for row in rows for value in row.values() if value]
     assert all(value >= 0 for value in values)
     assert len([row for row in rows if row["train/lr"]]) == 8
+
+
+def test_each_data_set_gets_scores_of_its_own(tmp_path: Path, pages: SyntheticConfig) -> None:
+    made = synthetic_pages(pages)
+    both = [SourceConfig(made, name="first"), SourceConfig(made / "val", name="second", role="val")]
+    run = trainer(tmp_path, max_epochs=2, num_sanity_val_steps=1)
+    module = small(score_threshold=0.01)
+    mixed = TableDataModule(sources=both, image_size=96, batch_size=3, num_workers=0)
+    run.fit(module, mixed)
+    (file,) = tmp_path.rglob("metrics.csv")
+    rows = list(csv.DictReader(file.open()))
+    for name in "val/f1", "val/first/f1", "val/second/f1", "val/first/wf1", "val/second/recall":
+        assert len([row for row in rows if row[name]]) == 2, name
+    metrics = run.callback_metrics
+    assert (
+        metrics["val/first/recall"] == metrics["val/second/recall"] == metrics["val/recall"]
+    )  # the same pages
+    (scores,) = run.validate(module, TableDataModule(made, image_size=96, num_workers=0), verbose=False)
+    assert "val/synthetic/f1" not in scores
+    assert not [name for name in scores if name.count("/") > 1]
+
+
+class Seen(Callback):
+    """The pages that were trained on."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[list[str], float]] = []
+
+    def on_train_batch_start(self, trainer: Trainer, module: Any, batch: Any, batch_idx: int) -> None:
+        self.batches.append((batch["names"], float(batch["pixel_values"].float().mean())))
+
+
+@pytest.mark.parametrize("after", [3, 4, 6, 8])
+def test_a_training_goes_on_with_the_pages_that_it_had_not_seen(
+    tmp_path: Path, pages: SyntheticConfig, after: int
+) -> None:
+    settings: dict[str, Any] = {"limit_train_batches": 4, "limit_val_batches": 1, "logger": False}
+    straight, begun, goes_on = Seen(), Seen(), Seen()
+    seed_everything(2, verbose=False)
+    trainer(tmp_path, max_epochs=3, callbacks=[straight], **settings).fit(small(), data(pages))
+    checkpoint = ModelCheckpoint(tmp_path / "kept", every_n_train_steps=after, save_top_k=-1)
+    broken_off = trainer(tmp_path, max_epochs=3, max_steps=after, callbacks=[begun, checkpoint], **settings)
+    broken_off.fit(small(), data(pages))
+    (kept,) = (tmp_path / "kept").iterdir()
+    run = trainer(tmp_path, max_epochs=3, callbacks=[goes_on], **settings)
+    run.fit(small(), data(pages), ckpt_path=kept)
+    assert len(straight.batches) == 12
+    assert begun.batches + goes_on.batches == straight.batches
 
 
 def test_gradient_accumulation_works_in_a_notebook_too(tmp_path: Path, pages: SyntheticConfig) -> None:

@@ -99,6 +99,8 @@ class TableDataModule(LightningDataModule):
         self._key = "data.sources" if sources else "data.synthetic" if path is None else "data.path"
         self.sources = self._named(sources)
         self.dropped = Faults()
+        self._loader: TrainingLoader | None = None
+        self._begun: dict[str, Any] = {}
 
     def _named(self, sources: list[SourceConfig] | None) -> dict[str, SourceConfig]:
         if not sources:
@@ -273,13 +275,26 @@ class TableDataModule(LightningDataModule):
             *self._process,
         )
         # No batch norm is trained, so a smaller last batch does no harm, and every page is seen.
-        return TrainingLoader(
+        self._loader = TrainingLoader(
             PageDataset(pages, self.class_names, self.image_size, self.augment),
             self.trainer,
             sampler=order,
             persistent_workers=self.num_workers > 0,
             **self._options,
         )
+        if self._begun:
+            self._loader.load_state_dict(self._begun)
+            self._begun = {}
+        return self._loader
+
+    # Lightning gives loaders their state back, but not once the module has asked for the number of steps.
+    def state_dict(self) -> dict[str, Any]:
+        """Where training is, for a checkpoint."""
+        return self._loader.state_dict() if self._loader else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on there with the next training loader."""
+        self._begun = state_dict
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Batches of `Batch`, always in the same order."""
