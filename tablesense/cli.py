@@ -18,6 +18,7 @@ verbs:
   test       the same on the test pages, or on those of --data.test_path
   sweep      tune:                 tablesense sweep sweeps/detr_bayes.yaml
   report     one page of runs:     tablesense report runs/detr/001 [runs/detr/002 ...]
+  data       check, convert, preview or make pages:  tablesense data check my_pages
 
 Every key of a recipe can be given on the command line, with dots, and wins over the file:
   tablesense fit --config configs/detr.yaml --data.path=my_pages --training.lr=3e-4
@@ -32,11 +33,12 @@ keys:
   tablesense VERB --help          all keys, with their meaning
   tablesense sweep --help         how a sweep is checked and run, with Weights & Biases and without
   tablesense report --help        what is in a report, and where it is written
+  tablesense data --help          what can be done with pages before training
   tablesense VERB --print_config  the configuration that would be used
   tablesense --version
 """
 
-VERBS = ("fit", "validate", "test", "sweep", "report")
+VERBS = ("fit", "validate", "test", "sweep", "report", "data")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,6 +86,10 @@ def _main(arguments: list[str]) -> int:
         from tablesense.experiment.report import run as report
 
         return report(arguments[1:])
+    if verb == "data":
+        from tablesense.data.verb import run as data
+
+        return data(arguments[1:])
     from tablesense.running import run
 
     return run(arguments)
