@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from tablesense.data.augment.mosaic import Labelled, mosaic
 from tablesense.data.page import Page
 from tablesense.data.sampling import Draw
 from tablesense.data.transforms import Preset, augment, in_view
@@ -59,12 +60,18 @@ class PageDataset(Dataset[Sample]):
         class_names: The classes in the order of their indices; the pages' boxes have no others.
         image_size: The longest side of a sample, in pixels.
         preset: How far pages are changed.
+        mosaic: The share of pages in whose place one made of snippets of several is seen, from 0 to 1.
     """
 
     def __init__(
-        self, pages: Sequence[Page], class_names: Sequence[str], image_size: int, preset: Preset
+        self,
+        pages: Sequence[Page],
+        class_names: Sequence[str],
+        image_size: int,
+        preset: Preset,
+        mosaic: float = 0.0,
     ) -> None:
-        self.pages, self.image_size, self.preset = pages, image_size, preset
+        self.pages, self.image_size, self.preset, self.mosaic = pages, image_size, preset, mosaic
         self.class_index = {name: i for i, name in enumerate(class_names)}
 
     def __len__(self) -> int:
@@ -77,22 +84,21 @@ class PageDataset(Dataset[Sample]):
             UserError: The file cannot be decoded.
         """
         index, seed = draw if isinstance(draw, Draw) else (draw, draw)
-        page = self.pages[index]
-        try:
-            image = page.open(self.image_size if self.preset == "none" else 2 * self.image_size)
-        except Exception as error:
-            raise UserError(f"{page.path} cannot be read as a page: {error}") from error
-        x, y = image.width / page.size[0], image.height / page.size[1]
-        boxes = [(x0 * x, y0 * y, x1 * x, y1 * y) for x0, y0, x1, y1 in page.boxes]
-        labels = [self.class_index[label] for label in page.labels]
-        image, boxes = augment(image, boxes, self.image_size, self.preset, Random(seed))
+        page, rng = self.pages[index], Random(seed)
+        image, boxes, labels = self._decode(page)
+        if self.mosaic and rng.random() < self.mosaic:
+            image, boxes, labels = mosaic(
+                (image, boxes, labels), lambda: self._decode(self.pages[rng.randrange(len(self))]), rng
+            )
+        image, boxes = augment(image, boxes, self.image_size, self.preset, rng)
         kept = [j for j, box in enumerate(boxes) if in_view(box, image)]
-        pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+        # Plane by plane, as batches have it; the three of a grey page are one.
+        planes = torch.from_numpy(np.stack([np.asarray(plane) for plane in image.split()]))
         corners = torch.tensor([boxes[j] for j in kept], dtype=torch.float).reshape(-1, 4)
         corners /= torch.tensor([image.width, image.height, image.width, image.height])
         low, high = corners[:, :2], corners[:, 2:]
         return {
-            "image": pixels,
+            "image": planes.expand(3, -1, -1),
             "boxes": torch.cat([(low + high) / 2, high - low], 1),
             "labels": torch.tensor([labels[j] for j in kept], dtype=torch.long),
             "size": page.size,
@@ -100,6 +106,16 @@ class PageDataset(Dataset[Sample]):
             "index": index,
             "source": page.source,
         }
+
+    def _decode(self, page: Page) -> Labelled:
+        changed = self.preset != "none" or self.mosaic
+        try:
+            image = page.open(2 * self.image_size if changed else self.image_size)
+        except Exception as error:
+            raise UserError(f"{page.path} cannot be read as a page: {error}") from error
+        x, y = image.width / page.size[0], image.height / page.size[1]
+        boxes = [(x0 * x, y0 * y, x1 * x, y1 * y) for x0, y0, x1, y1 in page.boxes]
+        return image, boxes, [self.class_index[label] for label in page.labels]
 
 
 def collate(samples: Sequence[Sample], multiple: int = 32) -> Batch:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from operator import index
 from pathlib import Path
 from typing import Any
 
-from tablesense.data.folder import contents, image_size, locate
+import numpy as np
+from numpy.typing import NDArray
+
+from tablesense.data.documents import documents
+from tablesense.data.folder import contents, image_size, locate_folders
+from tablesense.data.json_members import members
 from tablesense.data.page import Box, Page, keep_valid
-from tablesense.data.table import Faults, Pages
+from tablesense.data.table import Pages, progress
 from tablesense.errors import UserError
 
 EXPECTED = "annotations.json, train.json, annotations/*.json, train/annotations.json"
@@ -22,7 +31,6 @@ _SPLIT_WORD = re.compile(rf"(?<![a-z])({'|'.join(_SPLIT_OF)})\d*(?![a-z])", re.I
 _ANNOTATION_FOLDERS = ("annotations", "COCO")  # the second is DocLayNet's, as is "PNG"
 _IMAGE_FOLDERS = ("images", "PNG")
 _USUAL_NAMES = ("annotations.json", "_annotations.coco.json")
-_PAGE_NUMBER = re.compile(r"(?<=.)[_-](?:page[_-]?)?\d+$", re.IGNORECASE)
 
 
 def read_coco(path: Path) -> Pages:
@@ -33,16 +41,18 @@ def read_coco(path: Path) -> Pages:
     names ("instances_train2017"), else to the one its folder names, else to "all". Several files of
     one split are read together. Images lie in `images/<split>/`, `<split>/`, `images/`, beside the
     file, or wherever their `file_name` leads from one of these. Every category is kept, under its
-    name, whatever its id.
+    name, whatever its id. Files are read as a stream: two million boxes take some hundred megabytes.
 
-    A page's document is the image's own "document" or "doc_name" where it has one. Otherwise it is
-    the stem of the file name, less a page number at its end: `_<digits>`, `-<digits>` or the same
-    with "page" before the digits ("PMC123_00004.jpg" and "PMC123_page5.jpg" are both of "PMC123").
-    Where that would put all images of a file in one document ("img_0001", "img_0002"), the number
-    tells images apart, not pages of a document, and each image is its own.
+    A box is `bbox`. Where that is absent or null it is the smallest box around the points of the
+    `segmentation` when this is polygons, or around its pixels when it is a run-length code. Crowds are
+    counted and left out.
+
+    A page's document is the image's own "document" or "doc_name" where it has one, and else told by the
+    name of its file: see `documents`.
 
     Raises:
-        UserError: There are no annotations, they are not COCO, or images are missing.
+        UserError: There are no annotations, they are not COCO, or images are missing or lie outside the
+            data set's folder.
     """
     if not path.exists():
         raise UserError(f"{path} does not exist: expected a folder with {EXPECTED}, or one such file")
@@ -52,9 +62,10 @@ def read_coco(path: Path) -> Pages:
     pages = Pages()
     for split in (*_SPELLINGS, "all"):
         of_split = [file for file in files if _split(file) == split]
-        found = [page for file in of_split for page in _read(file, split, pages.dropped)]
-        _refuse_repeats(found, of_split)
-        pages.extend(split, found)
+        seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for file in of_split:
+            _read(file, split, pages, seen)
+        _refuse_repeats(seen, of_split)
     return pages
 
 
@@ -82,87 +93,192 @@ def _split(file: Path) -> str:
     return _SPLIT_OF[of_folder[1].lower()] if of_folder and not in_stem else "all"
 
 
-def _read(file: Path, split: str, dropped: Faults) -> list[Page]:
-    images, annotations, categories = _load(file)
+@dataclass
+class _Content:
+    """What an annotation file says, in columns; which of its lists comes first does not matter.
+
+    Ids are compared as text, as exporters write 1 here and "1" there, and numbered as they are met.
+    """
+
+    image_numbers: dict[str, int] = field(default_factory=dict)
+    category_numbers: dict[str, int] = field(default_factory=dict)
+    labels: dict[int, str] = field(default_factory=dict)
+    # of each image; its size is 0, 0 where the file has none
+    names: list[str] = field(default_factory=list)
+    documents: list[str | None] = field(default_factory=list)
+    sizes: array[float] = field(default_factory=lambda: array("d"))
+    images: array[int] = field(default_factory=lambda: array("i"))
+    # of each annotation
+    boxes: array[float] = field(default_factory=lambda: array("d"))
+    crowd: array[int] = field(default_factory=lambda: array("b"))
+    box_images: array[int] = field(default_factory=lambda: array("i"))
+    box_categories: array[int] = field(default_factory=lambda: array("i"))
+
+    def add_image(self, image: dict[str, Any], file: Path) -> None:
+        name = str(image["file_name"])
+        self.images.append(self.image_numbers.setdefault(str(image["id"]), len(self.image_numbers)))
+        self.names.append(name)
+        document = image.get("document") or image.get("doc_name")
+        self.documents.append(str(document) if document else None)
+        self.sizes.extend(_size(image, file))
+
+    def add_annotation(self, annotation: dict[str, Any], file: Path) -> None:
+        image, category = str(annotation["image_id"]), str(annotation["category_id"])
+        crowd = bool(annotation.get("iscrowd"))
+        self.boxes.extend((0, 0, 0, 0) if crowd else _box(annotation, file))
+        self.crowd.append(crowd)
+        self.box_images.append(self.image_numbers.setdefault(image, len(self.image_numbers)))
+        self.box_categories.append(self.category_numbers.setdefault(category, len(self.category_numbers)))
+
+    def add_category(self, category: dict[str, Any], file: Path) -> None:
+        number = self.category_numbers.setdefault(str(category["id"]), len(self.category_numbers))
+        self.labels[number] = str(category["name"])
+
+
+def _read(file: Path, split: str, pages: Pages, seen: defaultdict[str, Counter[str]]) -> None:
+    """Add the pages of one file, and count the images of the split in `seen`, by folder and name."""
+    content = _load(file)
+    rows = _rows(content, file)
+    homes = locate_folders(content.names, _image_folders(file, split), file)
+    crowd = np.frombuffer(content.crowd, bool)
+    for row in rows[crowd].tolist():
+        pages.dropped.note("crowd", content.names[row])
+    order = np.argsort(rows, kind="stable")
+    order = order[~crowd[order]]
+    starts = np.searchsorted(rows[order], np.arange(len(homes) + 1)).tolist()
+    boxes = np.frombuffer(content.boxes).reshape(-1, 4)[order]
+    categories = np.frombuffer(content.box_categories, np.int32)[order]
+    sizes = np.frombuffer(content.sizes).reshape(-1, 2)
+    of_document = documents(content.names, content.documents)
+    for row, (home, document) in enumerate(zip(homes, of_document, strict=True)):
+        name = os.path.basename(content.names[row])
+        seen[home][name] += 1
+        path = Path(home, name)
+        width, height = sizes[row].tolist()
+        size = (width, height) if width else image_size(path)
+        of_page = slice(starts[row], starts[row + 1])
+        labels = [content.labels[category] for category in categories[of_page].tolist()]
+        kept = keep_valid(boxes[of_page].tolist(), labels, size, pages.dropped, path)
+        pages.add(split, Page(path, document, size, *kept))
+
+
+def _load(file: Path) -> _Content:
+    content = _Content()
+    add = {
+        "images": content.add_image,
+        "annotations": content.add_annotation,
+        "categories": content.add_category,
+    }
+    keys: list[str] = []
+    faulty = set(add)
     try:
-        names = [str(image["file_name"]) for image in images]
-        sources = {str(image["id"]): image for image in images}
-        names_of = {str(image["id"]): name for image, name in zip(images, names, strict=True)}
-        # Ids are compared as text: exporters write 1 here and "1" there.
-        labels = {str(category["id"]): str(category["name"]) for category in categories}
-        of_image: defaultdict[str, list[tuple[Box, str]]] = defaultdict(list)
-        for annotation in annotations:
-            image_id, category_id = str(annotation["image_id"]), str(annotation["category_id"])
-            if category_id not in labels:
-                raise UserError(
-                    f"{file}: annotation {annotation.get('id')} has category_id {category_id}, "
-                    f"expected one of its categories: {', '.join(labels) or 'there are none'}"
-                )
-            if image_id not in sources:
-                raise UserError(
-                    f"{file}: annotation {annotation.get('id')} has image_id {image_id}, "
-                    "which is not the id of one of its images"
-                )
-            if annotation.get("iscrowd"):
-                dropped.note("crowd", names_of[image_id])
-            else:
-                of_image[image_id].append((_box(annotation, file), labels[category_id]))
+        for key, value in members(file, f"COCO: expected an object with lists {', '.join(add)}"):
+            keys.append(key)
+            if key not in add or not isinstance(value, Iterator):
+                continue
+            faulty.discard(key)
+            for item in value:
+                if not isinstance(item, dict):
+                    faulty.add(key)
+                    break
+                add[key](item, file)
+                progress[key] += 1
     except KeyError as error:
         raise UserError(f"{file} is not COCO: an image, annotation or category has no {error}") from None
-    if len(sources) < len(images):
-        raise UserError(
-            f"{file}: {len(images) - len(sources)} images have the id of another; make ids unique"
-        )
-
-    found = locate(names, _image_folders(file, split), file)
-    pages = []
-    for image, name, document in zip(images, names, _documents(images, names), strict=True):
-        size = _size(image, file) or image_size(found[name])
-        tables = of_image[str(image["id"])]
-        boxes, kept = keep_valid(
-            (box for box, _ in tables), (label for _, label in tables), size, dropped, found[name]
-        )
-        pages.append(Page(found[name], document, size, boxes, kept))
-    return pages
-
-
-def _load(file: Path) -> tuple[list[dict[str, Any]], ...]:
-    keys = ("images", "annotations", "categories")
-    try:
-        content = json.loads(file.read_bytes())
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"{file} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(
-            f"{file} is not COCO: expected an object with lists {', '.join(keys)}; found a "
-            f"{type(content).__name__}"
-        )
-    for key in keys:
-        items = content.get(key)
-        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            found = ", ".join(sorted(content)[:6]) or "nothing"
+    for key in add:
+        if key in faulty:
+            found = ", ".join(sorted(keys)[:6]) or "nothing"
             raise UserError(f"{file} is not COCO: expected {key} as a list of objects; its keys are {found}")
-    return tuple(content[key] for key in keys)
+    return content
+
+
+def _rows(content: _Content, file: Path) -> NDArray[np.int32]:
+    """The index of each annotation's image, all of which must be there once, as must its category."""
+    images = np.frombuffer(content.images, np.int32)
+    row_of = np.full(len(content.image_numbers), -1, np.int32)
+    row_of[images] = np.arange(len(images))
+    rows = row_of[np.frombuffer(content.box_images, np.int32)]
+    named = np.array([number in content.labels for number in content.category_numbers.values()], bool)
+    faulty = np.flatnonzero((rows < 0) | ~named[np.frombuffer(content.box_categories, np.int32)])
+    if len(faulty):
+        annotation = _annotation(file, int(faulty[0]))
+        said = f"{file}: annotation {annotation.get('id')} has"
+        if content.category_numbers[str(annotation["category_id"])] not in content.labels:
+            raise UserError(
+                f"{said} category_id {annotation['category_id']}, expected one of its categories: "
+                f"{', '.join(_ids(content)) or 'there are none'}"
+            )
+        raise UserError(f"{said} image_id {annotation['image_id']}, which is not the id of one of its images")
+    repeated = len(images) - np.count_nonzero(row_of >= 0)
+    if repeated:
+        raise UserError(f"{file}: {repeated} images have the id of another; make ids unique")
+    return rows
+
+
+def _ids(content: _Content) -> list[str]:
+    return [written for written, number in content.category_numbers.items() if number in content.labels]
+
+
+def _annotation(file: Path, i: int) -> dict[str, Any]:
+    """Read the file again for one annotation: its own id is needed when it is at fault, and kept for none."""
+    lists = (value for key, value in members(file, "COCO") if key == "annotations")
+    annotations = (item for value in lists if isinstance(value, Iterator) for item in value)
+    annotation: dict[str, Any] = next(islice(annotations, i, None))
+    return annotation
 
 
 def _box(annotation: dict[str, Any], file: Path) -> Box:
+    if annotation.get("bbox") is None and annotation.get("segmentation"):
+        return _around(annotation, file)
     try:
         x, y, width, height = map(float, annotation["bbox"])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(
             f"{file}: annotation {annotation.get('id')}: expected a bbox of four numbers, "
-            f"[x, y, width, height]; found {annotation['bbox']}"
+            f"[x, y, width, height]; found {_short(annotation['bbox'])}"
         ) from None
     return x, y, x + width, y + height
 
 
-def _size(image: dict[str, Any], file: Path) -> tuple[float, float] | None:
+def _around(annotation: dict[str, Any], file: Path) -> Box:
+    """The box around polygons or a run-length code."""
+    shape = annotation["segmentation"]
+    try:
+        if isinstance(shape, dict):
+            return _around_runs(shape)
+        points = np.concatenate([np.asarray(polygon, float).reshape(-1, 2) for polygon in shape])
+        (x0, y0), (x1, y1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+        return x0, y0, x1, y1
+    except (TypeError, ValueError, KeyError, OverflowError):
+        raise UserError(
+            f"{file}: annotation {annotation.get('id')} has no 'bbox', and a segmentation that is neither "
+            f"polygons of [x, y, ...] nor a run-length code: {_short(shape)}"
+        ) from None
+
+
+def _around_runs(code: dict[str, Any]) -> Box:
+    from pycocotools import mask  # compiled, and hardly any data set needs it
+
+    height, width = (index(side) for side in code["size"])
+    if min(height, width) < 1:
+        raise ValueError(code["size"])
+    if isinstance(code["counts"], list):
+        code = mask.frPyObjects(code, height, width)
+    x, y, w, h = mask.toBbox(code).tolist()
+    return x, y, x + w, y + h
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def _size(image: dict[str, Any], file: Path) -> tuple[float, float]:
+    """Width and height; 0, 0 where the file has none."""
     width, height = image.get("width"), image.get("height")
     if not width or not height:
-        return None
-    if not all(isinstance(side, (int, float)) and side > 0 for side in (width, height)):
+        return 0, 0
+    if not all(isinstance(side, (int, float)) and 0 < side < 1e9 for side in (width, height)):
         raise UserError(f"{file}: image {image['file_name']}: width and height are {width!r} and {height!r}")
     return width, height
 
@@ -187,19 +303,12 @@ def _image_folders(file: Path, split: str) -> list[Path]:
     ]
 
 
-def _documents(images: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:
-    stems = [Path(name).stem for name in names]
-    documents = [_PAGE_NUMBER.sub("", stem) for stem in stems]
-    if len(set(documents)) == 1 < len(documents):
-        documents = stems
-    own = (image.get("document") or image.get("doc_name") for image in images)
-    return [str(name or document) for name, document in zip(own, documents, strict=True)]
-
-
-def _refuse_repeats(pages: Sequence[Page], files: Sequence[Path]) -> None:
-    for path, times in Counter(page.path for page in pages).most_common(1):
+def _refuse_repeats(seen: dict[str, Counter[str]], files: Sequence[Path]) -> None:
+    for folder, names in seen.items():
+        name, times = names.most_common(1)[0]
         if times > 1:
             where = " and ".join(file.name for file in files[:3])
             raise UserError(
-                f"{path} is named {times} times in {where}: keep one, or give the path of one file"
+                f"{Path(folder, name)} is named {times} times in {where}: keep one, "
+                "or give the path of one file"
             )

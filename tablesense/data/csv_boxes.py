@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import csv
+import os
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from tablesense.data.folder import contents, image_size, locate
-from tablesense.data.page import Box, Page, keep_valid
-from tablesense.data.table import Pages
+import numpy as np
+from numpy.typing import NDArray
+
+from tablesense.data.folder import IMAGE_SUFFIXES, contents, image_size, locate_folders
+from tablesense.data.page import Page, keep_valid
+from tablesense.data.table import Pages, progress
 from tablesense.errors import UserError
 
 COLUMNS = ("filename", "xmin", "ymin", "xmax", "ymax", "class")
 EXPECTED = f"a .csv of {','.join(COLUMNS)}"
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"}
+_SEPARATORS = ",;\t"
 
 
 def read_csv_boxes(path: Path) -> Pages:
@@ -25,27 +31,46 @@ def read_csv_boxes(path: Path) -> Pages:
     no row names. Images lie in `images/`, else beside the CSV. The document is the file name up to
     its first `_`; where that is the same for all, each image is its own.
 
+    Cells are separated by commas, or by semicolons or tabs where the first line has more of those. With
+    semicolons numbers may have a decimal comma, as Excel writes both where a comma is one. The text is
+    UTF-8, with or without a byte order mark.
+
+    The size of each image is read from its header, since the CSV has none. Rows are read as a stream into
+    columns: memory is for the names of the images and 40 bytes a box.
+
     Raises:
-        UserError: There is not one such CSV, a cell is faulty, or images are missing.
+        UserError: There is not one such CSV, a cell is faulty, or images are missing or lie outside the
+            folder.
     """
     file = _table(path)
-    tables = _boxes(file)
+    content = _content(file)
     images = file.parent / "images"
     folder = images if images.is_dir() else file.parent
-    found = locate(list(tables), (folder, file.parent), file)
-    named = set(found.values())
-    for image in folder.iterdir():
-        if image.suffix.lower() in _SUFFIXES and image not in named and not image.name.startswith("."):
-            found[image.name] = image
-    files = sorted(found.items(), key=lambda item: item[1])
-    documents = [image.stem.split("_")[0] for _, image in files]
-    if len(set(documents)) == 1:
-        documents = [image.stem for _, image in files]
+    homes = locate_folders(content.names, (folder, file.parent), file)
+    rows: dict[str, dict[str, int]] = {}  # of each folder's images: which page they are
+    page_of = np.zeros(len(homes), np.int64)  # of each name: several may lead to one image
+    for i, (home, name) in enumerate(zip(homes, content.names, strict=True)):
+        of_home = rows.setdefault(home, {})
+        page_of[i] = of_home.setdefault(os.path.basename(name), i)
+    of_folder = rows.setdefault(str(folder), {})
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and not entry.name.startswith("."):
+                of_folder.setdefault(entry.name, len(homes))
+    box_pages = page_of[content.images]
+    order = np.argsort(box_pages, kind="stable")
+    starts = np.searchsorted(box_pages[order], np.arange(len(homes) + 2))
+    boxes, box_labels = content.boxes[order], content.labels[order]
+    whole_stem = len({prefix for of_home in rows.values() for prefix in map(_prefix, of_home)}) == 1
     pages = Pages()
-    for (name, image), document in zip(files, documents, strict=True):
-        boxes, labels = zip(*tables[name], strict=True) if tables.get(name) else ((), ())
-        size = image_size(image)
-        pages.add("all", Page(image, document, size, *keep_valid(boxes, labels, size, pages.dropped, image)))
+    for home in sorted(rows):
+        for name in sorted(rows[home]):
+            image = Path(home, name)
+            size = image_size(image)
+            first, last = starts[rows[home][name] : rows[home][name] + 2]
+            labels = [content.classes[label] for label in box_labels[first:last].tolist()]
+            kept = keep_valid(boxes[first:last].tolist(), labels, size, pages.dropped, image)
+            pages.add("all", Page(image, image.stem if whole_stem else _prefix(name), size, *kept))
     return pages
 
 
@@ -77,47 +102,76 @@ def _table(path: Path) -> Path:
 
 
 def _header(file: Path) -> list[str]:
-    return next(_rows(file), [])
+    return next((cells for _, cells in _rows(file)), [])
 
 
 def _lacking(header: list[str]) -> list[str]:
     return [column for column in COLUMNS if column not in header]
 
 
-def _rows(file: Path) -> Iterator[list[str]]:
+def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Each row's line and cells, the header's first."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:  # Excel starts a file with a mark
-            for row in csv.reader(lines):
-                yield [cell.strip() for cell in row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            rows = csv.reader(lines, delimiter=_separator(file))
+            for cells in rows:
+                yield rows.line_num, [cell.strip() for cell in cells]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} cannot be read as CSV: {error}: save it as UTF-8") from error
+    except (OSError, csv.Error) as error:
         raise UserError(f"{file} cannot be read as CSV: {error}") from error
 
 
-def _boxes(file: Path) -> dict[str, list[tuple[Box, str]]]:
+def _separator(file: Path) -> str:
+    """What the first line has most of; a comma where it has none."""
+    with file.open(encoding="utf-8-sig", errors="replace") as lines:
+        return max(_SEPARATORS, key=lines.readline().count)
+
+
+class _Content(NamedTuple):
+    """What a CSV says: image names, class names, and by box its image, its class and xyxy in pixels."""
+
+    names: list[str]
+    classes: list[str]
+    images: NDArray[np.int32]
+    labels: NDArray[np.int32]
+    boxes: NDArray[np.float64]
+
+
+def _content(file: Path) -> _Content:
     rows = _rows(file)
-    header = next(rows)
-    tables: dict[str, list[tuple[Box, str]]] = {}
-    for line, cells in enumerate(rows, start=2):
+    header = next(rows)[1]
+    places = [header.index(column) for column in COLUMNS]
+    decimal_comma = _separator(file) == ";"
+    names: dict[str, int] = {}
+    classes: dict[str, int] = {}
+    images, labels, boxes = array("i"), array("i"), array("d")
+    for line, cells in rows:
+        progress["rows"] += 1
         if not any(cells):
             continue
-        row = dict(zip(header, cells, strict=False))
-        name, *corners, label = (row.get(column, "") for column in COLUMNS)
+        name, *corners, label = (cells[place] if place < len(cells) else "" for place in places)
         if not name:
             raise UserError(f"{file}, line {line}: filename is empty")
-        on_page = tables.setdefault(name, [])
+        image = names.setdefault(name, len(names))
         if any(corners):
             if not label:
                 raise UserError(f"{file}, line {line}: class is empty: expected a name such as table")
-            x0, y0, x1, y1 = (
-                _number(cell, f"{file}, line {line}: {column}")
-                for column, cell in zip(COLUMNS[1:], corners, strict=False)
-            )
-            on_page.append(((x0, y0, x1, y1), label))
-    return tables
+            for column, cell in zip(COLUMNS[1:], corners, strict=False):
+                try:
+                    boxes.append(float(cell.replace(",", ".") if decimal_comma else cell))
+                except ValueError:
+                    raise UserError(f"{file}, line {line}: {column} is {cell!r}: expected a number") from None
+            images.append(image)
+            labels.append(classes.setdefault(label, len(classes)))
+    return _Content(
+        list(names),
+        list(classes),
+        np.frombuffer(images, np.int32),
+        np.frombuffer(labels, np.int32),
+        np.frombuffer(boxes).reshape(-1, 4),
+    )
 
 
-def _number(cell: str, where: str) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        raise UserError(f"{where} is {cell!r}: expected a number") from None
+def _prefix(name: str) -> str:
+    return os.path.splitext(name)[0].split("_")[0]

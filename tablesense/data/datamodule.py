@@ -53,6 +53,7 @@ class TableDataModule(LightningDataModule):
         synthetic: How many synthetic pages, and which.
         image_size: The longest side of a page, in pixels, as the network sees it.
         augment: How far training pages are changed: a preset of `tablesense.data.transforms`.
+        mosaic: The share of training pages in whose place one made of snippets of several is seen.
         batch_size: Pages in a batch, on each device.
         num_workers: Processes that decode pages.
 
@@ -75,6 +76,7 @@ class TableDataModule(LightningDataModule):
         synthetic: SyntheticConfig = SyntheticConfig(),
         image_size: int = 384,
         augment: Preset = "scan",
+        mosaic: float = 0.0,
         batch_size: int = 8,
         num_workers: int = 2,
     ) -> None:
@@ -85,6 +87,8 @@ class TableDataModule(LightningDataModule):
                 raise UserError(f"data.{name}: expected {least} or more, found {found}")
         if augment not in get_args(Preset):
             raise UserError(f"data.augment: expected one of {', '.join(get_args(Preset))}, found {augment}")
+        if not 0 <= mosaic <= 1:
+            raise UserError(f"data.mosaic: expected a share from 0 to 1, found {mosaic}")
         if class_names is not None and not class_names:
             raise UserError("data.class_names: expected null or at least one name, found none")
         if unknown_classes not in ("ignore", "refuse"):
@@ -93,7 +97,7 @@ class TableDataModule(LightningDataModule):
         self.val_fraction, self.split_seed = val_fraction, split_seed
         self.wanted_classes, self.class_map, self.unknown_classes = class_names, class_map, unknown_classes
         self.synthetic = synthetic
-        self.image_size, self.augment = image_size, augment
+        self.image_size, self.augment, self.mosaic = image_size, augment, mosaic
         self.batch_size, self.num_workers = batch_size, num_workers
         # What a person changes to have other pages.
         self._key = "data.sources" if sources else "data.synthetic" if path is None else "data.path"
@@ -276,7 +280,7 @@ class TableDataModule(LightningDataModule):
         )
         # No batch norm is trained, so a smaller last batch does no harm, and every page is seen.
         self._loader = TrainingLoader(
-            PageDataset(pages, self.class_names, self.image_size, self.augment),
+            PageDataset(pages, self.class_names, self.image_size, self.augment, self.mosaic),
             self.trainer,
             sampler=order,
             persistent_workers=self.num_workers > 0,

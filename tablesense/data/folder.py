@@ -11,6 +11,9 @@ from PIL import Image
 
 from tablesense.errors import UserError
 
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
+"""In lower case."""
+
 
 def contents(folder: Path) -> str:
     """What a folder holds, in a few words for a message: "3 .csv, 1 folder"."""
@@ -23,6 +26,27 @@ def contents(folder: Path) -> str:
     return ", ".join(words) or "nothing"
 
 
+def inside(root: Path, name: str) -> None:
+    """Refuse a file name that leads out of the data set, or cannot be a name at all.
+
+    Only the text is looked at: a link that lies in the data set may lead anywhere. A path from the
+    root of the disk is refused wherever it leads, as it would name another file on another machine.
+
+    Args:
+        root: The data set's folder, or the file that holds the name, for the message.
+        name: As an annotation has it, relative to a folder of the data set.
+
+    Raises:
+        UserError: It leads out.
+    """
+    outside = name.startswith("/") or os.path.isabs(name) or "\0" in name
+    if outside or (".." in name and os.path.normpath(name).split(os.sep, 1)[0] == ".."):
+        raise UserError(
+            f"{root} names a file {name!r}, which leads out of the data set: expected a path relative to "
+            "its folder, without .."
+        )
+
+
 def locate(names: Sequence[str], folders: Iterable[Path], source: Path) -> dict[str, Path]:
     """Find image files with one listing a folder: a data set has hundreds of thousands.
 
@@ -32,37 +56,61 @@ def locate(names: Sequence[str], folders: Iterable[Path], source: Path) -> dict[
         source: The annotation file that names them, for the message.
 
     Raises:
-        UserError: Some are missing.
+        UserError: Some are missing, or lead out of the data set.
+    """
+    names = list(dict.fromkeys(names))
+    homes = locate_folders(names, folders, source)
+    return {name: Path(home, os.path.basename(name)) for name, home in zip(names, homes, strict=True)}
+
+
+def locate_folders(names: Sequence[str], folders: Iterable[Path], source: Path) -> list[str]:
+    """The folder that each image file lies in: `locate` for a million names, which shares its texts.
+
+    Args:
+        names: File names, which may lead through subfolders.
+        folders: Where to look; the first that has a name wins.
+        source: The annotation file that names them, for the message.
+
+    Raises:
+        UserError: Some are missing, or lead out of the data set.
     """
     folders = list(dict.fromkeys(folders))
-    listings: dict[str, frozenset[str]] = {}
+    there = [folder for folder in folders if folder.is_dir()]
+    listings: dict[str, list[tuple[str, frozenset[str]]]] = {}
 
-    def exists(file: str) -> bool:
-        folder, name = os.path.split(file)
-        if folder not in listings:
+    def listed(head: str) -> list[tuple[str, frozenset[str]]]:
+        """The folders that a name's own folders may lead to, and what they hold."""
+        found = []
+        for folder in there:
+            home = str(folder / head)
             try:
-                with os.scandir(folder) as entries:
-                    listings[folder] = frozenset(entry.name for entry in entries)
+                with os.scandir(home) as entries:
+                    found.append((home, frozenset(entry.name for entry in entries)))
             except OSError:
-                listings[folder] = frozenset()
-        return name in listings[folder]
+                continue
+        return found
 
-    found: dict[str, Path] = {}
-    missing: list[str] = []
-    for name in dict.fromkeys(names):
-        candidates = (os.path.join(folder, name) for folder in folders)
-        file = next(filter(exists, candidates), None)
-        if file is None:
-            missing.append(name)
+    homes: list[str] = []
+    missing: dict[str, None] = {}
+    for name in names:
+        inside(source, name)
+        head, tail = os.path.split(name)
+        if head not in listings:
+            if len(listings) > 10_000:  # a folder for each page: names come folder by folder, or nearly
+                listings.clear()
+            listings[head] = listed(head)
+        for home, files in listings[head]:
+            if tail in files:
+                homes.append(home)
+                break
         else:
-            found[name] = Path(file)
+            missing[name] = None
     if missing:
-        first = next(filter(Path.is_dir, folders), folders[0]) / missing[0]
-        total = len(found) + len(missing)
+        first = (there or folders)[0] / next(iter(missing))
         raise UserError(
-            f"{len(missing)} of {total} images named in {source} are missing; the first is {first}"
+            f"{len(missing)} of {len(set(names))} images named in {source} are missing; the first is {first}"
         )
-    return found
+    return homes
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from pathlib import Path
-from xml.etree import ElementTree
 
 from tablesense.data.folder import contents
 from tablesense.data.page import Box, Page, keep_valid
 from tablesense.data.table import Pages
+from tablesense.data.xml import parse_xml, some_xml
 from tablesense.errors import UserError
 
 EXPECTED = "*-reg.xml beside *.pdf"
@@ -58,6 +59,12 @@ def read_icdar2013(path: Path) -> Pages:
     return pages
 
 
+def looks_like_icdar2013(path: Path) -> bool:
+    """Whether a folder holds truths of the competition, by the names of a few of its files. Never raises."""
+    names = (re.sub(r"-str\.xml$", _TRUTH, file) for file in some_xml(path))  # the same tables' cells
+    return any(name.endswith(_TRUTH) and os.path.isfile(name) for name in names)
+
+
 def _pair(pdfs: list[Path], truths: list[Path]) -> list[tuple[Path, Path]]:
     """Each PDF with its truth; alternatives that have no PDF of their own are passed over."""
     known = set(truths)
@@ -88,10 +95,7 @@ def _pair(pdfs: list[Path], truths: list[Path]) -> list[tuple[Path, Path]]:
 def _regions(truth: Path) -> defaultdict[int, list[Box]]:
     """The boxes of each page (from 0), in the truth's own frame, corners in order."""
     regions: defaultdict[int, list[Box]] = defaultdict(list)
-    try:
-        root = ElementTree.parse(truth).getroot()
-    except ElementTree.ParseError as error:
-        raise UserError(f"{truth} is not XML: {error}") from error
+    root = parse_xml(truth)
     if root.tag != "document":
         raise UserError(f"{truth} is not an ICDAR 2013 truth: expected <document>, found <{root.tag}>")
     for region in root.iter("region"):

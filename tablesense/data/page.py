@@ -8,9 +8,11 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image
+from tablesense.data.decode import decode
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from tablesense.data.table import Faults
 
 Box = tuple[float, float, float, float]
@@ -45,42 +47,20 @@ class Page:
         return self.path.name if self.number is None else f"{self.path.name}, page {self.number + 1}"
 
     def open(self, longest_side: int | None = None) -> Image.Image:
-        """Decode the page.
+        """Decode the page; see `tablesense.data.decode.decode`.
 
         Args:
-            longest_side: The size, in pixels, that the caller will scale the page to. A PDF is
-                rendered straight to it and a JPEG decoded at the nearest larger eighth; other
-                images come at full size. None gives full size, and 150 dpi for a PDF.
+            longest_side: What an image is scaled down to if it is larger, and what a PDF page is rendered
+                at, in pixels. None for an image's full size, and 150 dpi of a PDF.
 
         Returns:
-            The page as RGB, or as grey where the file has no colour.
+            The page as RGB, or as grey (L) where the file has no colour.
 
         Raises:
-            OSError: The file is missing or not an image.
+            OSError: The file is missing or cannot be decoded.
+            ValueError: It has no such page, needs a password, or its pixels are of no usable kind.
         """
-        if self.number is not None:
-            return self._render(longest_side)
-        image: Image.Image = Image.open(self.path)
-        if longest_side is not None:
-            scale = longest_side / max(image.size)
-            image.draft(image.mode, (int(image.width * scale), int(image.height * scale)))
-        if image.has_transparency_data:  # ink on nothing is meant to lie on white paper
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-        elif image.mode.startswith("I"):  # 16 bits of grey
-            return image.point(lambda grey: grey / 256).convert("L")
-        return image.convert("L" if image.mode in ("1", "L") else "RGB")
-
-    def _render(self, longest_side: int | None) -> Image.Image:
-        from pypdfium2 import PdfDocument  # 60 ms that only PDF pages need
-
-        assert self.number is not None
-        document = PdfDocument(self.path)
-        try:
-            scale = 150 / 72 if longest_side is None else longest_side / max(self.size)
-            image: Image.Image = document[self.number].render(scale=scale).to_pil()
-            return image.convert("RGB")
-        finally:
-            document.close()
+        return decode(self.path, self.number, self.size, longest_side)
 
 
 def keep_valid(

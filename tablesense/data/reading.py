@@ -10,16 +10,41 @@ from pathlib import Path
 
 import numpy as np
 
-from tablesense.data import coco, csv_boxes, icdar2013
+from tablesense.data import coco, csv_boxes, ctdar, huggingface, icdar2013, images, voc, yolo
 from tablesense.data.folder import contents
+from tablesense.data.index import open_index
 from tablesense.data.table import Pages, PageTable
 from tablesense.errors import UserError
 
 FORMATS: dict[str, Callable[[Path], Pages]] = {
     "coco": coco.read_coco,
+    "voc": voc.read_voc,
+    "yolo": yolo.read_yolo,
     "icdar2013": icdar2013.read_icdar2013,
+    "ctdar": ctdar.read_ctdar,
     "csv": csv_boxes.read_csv_boxes,
+    "huggingface": huggingface.read_huggingface,
+    "huggingface_xyxy": huggingface.read_huggingface_xyxy,
+    "images": images.read_images,
 }
+
+_LOOKS: dict[str, Callable[[Path], object]] = {
+    "huggingface": huggingface.looks_like_huggingface,
+    "coco": coco.annotation_files,
+    "yolo": yolo.looks_like_yolo,
+    "icdar2013": icdar2013.looks_like_icdar2013,
+    "ctdar": ctdar.looks_like_ctdar,
+    "voc": voc.looks_like_voc,
+    "csv": csv_boxes.box_tables,
+}
+"""How a folder of each format is told. Images alone are not told: they have nothing to learn from."""
+
+EXPECTED = (
+    "COCO .json, Pascal VOC or cTDaR .xml, YOLO data.yaml or labels/, PDFs beside *-reg.xml, "
+    f"{csv_boxes.EXPECTED}, or a data set of Hugging Face"
+)
+
+_OF_SUFFIX = {".json": "coco", ".csv": "csv", ".yaml": "yolo", ".yml": "yolo", ".parquet": "huggingface"}
 
 
 def read_pages(path: Path, format: str = "auto", source: str | None = None) -> Pages:
@@ -41,10 +66,15 @@ def read_pages(path: Path, format: str = "auto", source: str | None = None) -> P
         raise UserError(f"unknown format {format!r}: expected one of {', '.join(names)}{meant}")
     if not path.exists():
         raise UserError(f"{path} does not exist: expected a folder with pages and their annotations")
-    pages = FORMATS[_recognise(path) if format == "auto" else format](path)
+    format = recognise(path) if format == "auto" else format
+    pages = open_index(path, format, FORMATS[format])
     if not any(map(len, pages.splits.values())):
         raise UserError(f"{path} holds no pages: its annotations name no images")
-    if pages.dropped and not any(table.label_counts() for table in pages.splits.values()):
+    if (
+        pages.dropped
+        and format != "images"
+        and not any(table.label_counts() for table in pages.splits.values())
+    ):
         raise UserError(f"not one valid box in {path}: {_counts(pages.dropped)}")
     source = source or path.resolve().stem
     for split, table in pages.splits.items():
@@ -90,28 +120,31 @@ def split_by_document(pages: PageTable, fraction: float, seed: int) -> tuple[Pag
 
 def report(pages: Pages) -> str | None:
     """One line of the boxes that were left out or changed, None when all are as annotated."""
-    return f"boxes left out or clipped: {_counts(pages.dropped)}" if pages.dropped.total() else None
+    return f"left out or changed: {_counts(pages.dropped)}" if pages.dropped.total() else None
 
 
 def _counts(dropped: Counter[str]) -> str:
     return "; ".join(f"{count} {reason}" for reason, count in dropped.most_common() if count)
 
 
-def _recognise(path: Path) -> str:
+def recognise(path: Path) -> str:
+    """The key of `FORMATS` that a folder or an annotation file is of, told by its files.
+
+    Raises:
+        UserError: It is of none, or looks like several.
+    """
     if path.is_file():
-        by_suffix = {".json": "coco", ".csv": "csv"}
-        if path.suffix.lower() not in by_suffix:
-            raise UserError(f"{path} is not annotations: expected a folder, or a .json or .csv file")
-        return by_suffix[path.suffix.lower()]
-    looks = {"coco": coco.annotation_files(path), "csv": csv_boxes.box_tables(path)}
-    found = [name for name, files in looks.items() if files]
-    if not found and next(path.rglob("*-reg.xml"), None):
-        found = ["icdar2013"]
+        if path.suffix.lower() not in _OF_SUFFIX:
+            known = ", ".join(_OF_SUFFIX)
+            raise UserError(f"{path} is not annotations: expected a folder, or a file of {known}")
+        return _OF_SUFFIX[path.suffix.lower()]
+    found = [name for name, looks in _LOOKS.items() if looks(path)]
+    if "huggingface" in found:
+        return "huggingface"  # which describes itself in .json files
     if not found and len(list(path.glob("*.csv"))) == 1:
-        found = ["csv"]  # without the columns of a box: its reader says which are lacking
+        return "csv"  # without the columns of a box: its reader says which are lacking
     if not found:
-        expected = ", ".join(reader.EXPECTED for reader in (coco, icdar2013, csv_boxes))
-        raise UserError(f"no annotations in {path}: expected one of {expected}; found {contents(path)}")
+        raise UserError(f"no annotations in {path}: expected {EXPECTED}; found {contents(path)}")
     if len(found) > 1:
         raise UserError(f"{path} looks like {' and '.join(found)}: say which with format")
     return found[0]

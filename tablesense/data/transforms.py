@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import Random
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from PIL import Image
 
-from tablesense.data.page import Box
+from tablesense.data.augment.camera import blur, illuminate, lay_on_table, sensor_noise
+from tablesense.data.augment.geometry import (
+    Boxes,
+    Points,
+    bounds,
+    fit,
+    fit_with_boxes,
+    in_view,
+    outlines,
+    pose,
+    project,
+    rotate,
+    shift,
+    warp,
+    zoom_out,
+)
+from tablesense.data.augment.ink import binarise_locally, degrade_print, fade, fax
+from tablesense.data.augment.paper import bleed_through, crease, punch_holes, stamp, yellow
+from tablesense.data.augment.scanner import adjust_light, degrade_scan, jpeg, streak
+from tablesense.data.augment.window import crop, draw_window
 
-Preset = Literal["none", "light", "scan"]
-Boxes = list[Box]
+__all__ = ["Preset", "augment", "fit", "fit_with_boxes", "in_view"]
 
-
-def fit(image: Image.Image, longest_side: int, stretch: float = 1.0) -> Image.Image:
-    """Scale a page so that its longest side has `longest_side` pixels.
-
-    Args:
-        image: Any mode.
-        longest_side: Pixels.
-        stretch: Width to height, compared with the page's own; 1 keeps the aspect.
-    """
-    width, height = image.width * stretch, image.height
-    scale = longest_side / max(width, height)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+Preset = Literal["none", "light", "scan", "scan_hard", "photo"]
 
 
 def augment(
@@ -34,9 +39,15 @@ def augment(
 ) -> tuple[Image.Image, Boxes]:
     """Draw one training view of a page. Pages are never flipped: text has one direction.
 
-    "light" crops or zooms out, stretches and changes light and colour a little; "scan" does what
-    copiers, scanners and fax machines do as well: skew, dark edges, binarisation, thick strokes, blur
-    and noise. A crop never cuts a table: it holds each whole or not at all.
+    "light" crops or zooms out, stretches and changes light and colour a little; "scan" does in every
+    other view what copiers, scanners and fax machines do as well: skew, dark edges, binarisation, thick
+    strokes, blur and noise. "scan_hard" does more of it and in four views of five: an uneven threshold,
+    faded ink, the other side shining through, folds, punch holes, stamps, lost and spoilt lines, JPEG.
+    "photo" gives, in three views of four, the page as a telephone takes it: tilted, on a table top, in
+    uneven and coloured light, with shadows, blur, noise and JPEG. The other views are "light".
+
+    A view holds each table whole or not at all: windows that would cut one are drawn again. "scan_hard"
+    and "photo" have windows that end just beyond a table's edge among them.
 
     Args:
         image: The page.
@@ -54,6 +65,10 @@ def augment(
     if max(image.size) > 2 * longest_side:
         # Strokes a few pixels wide, whatever the file's resolution: what the scan effects work on.
         image, boxes = fit_with_boxes(image, boxes, 2 * longest_side)
+    if preset == "scan_hard" and rng.random() < 0.8:
+        return hard_scan(image, boxes, longest_side, rng)
+    if preset == "photo" and rng.random() < 0.75:
+        return photograph(image, boxes, longest_side, rng)
     scan = preset == "scan" and rng.random() < 0.5
     if scan and rng.random() < 0.5:
         image, boxes = rotate(image, boxes, rng.gauss(0, 0.6))
@@ -69,119 +84,88 @@ def augment(
     return (degrade_scan(image, boxes, rng) if scan else adjust_light(image, rng)), boxes
 
 
-def fit_with_boxes(
-    image: Image.Image, boxes: Boxes, longest_side: int, stretch: float = 1.0
-) -> tuple[Image.Image, Boxes]:
-    """`fit`, with the boxes."""
-    fitted = fit(image, longest_side, stretch)
-    x, y = fitted.width / image.width, fitted.height / image.height
-    return fitted, [(x0 * x, y0 * y, x1 * x, y1 * y) for x0, y0, x1, y1 in boxes]
-
-
-def crop(image: Image.Image, boxes: Boxes, rng: Random, tries: int = 12) -> tuple[Image.Image, Boxes]:
-    """Cut out a random window, of 45% of the page's sides or more, that cuts through no table.
-
-    Windows that do are drawn again; after `tries` of them the page stays as it is.
-    """
-    for _ in range(tries):
-        scale = rng.uniform(0.45, 1)
-        width = max(1, round(image.width * scale))
-        height = max(1, round(image.height * min(1, scale * rng.uniform(0.8, 1.25))))
-        left, top = rng.randint(0, image.width - width), rng.randint(0, image.height - height)
-        right, bottom = left + width, top + height
-        if all(
-            (left <= x0 and top <= y0 and x1 <= right and y1 <= bottom)
-            or (right <= x0 or bottom <= y0 or x1 <= left or y1 <= top)
-            for x0, y0, x1, y1 in boxes
-        ):
-            view = image.crop((left, top, right, bottom))
-            return view, [(x0 - left, y0 - top, x1 - left, y1 - top) for x0, y0, x1, y1 in boxes]
-    return image, boxes
-
-
-def in_view(box: Box, image: Image.Image) -> bool:
-    """Whether a box has an area, and its middle lies inside an image."""
-    x0, y0, x1, y1 = box
-    return x0 < x1 and y0 < y1 and 0 < x0 + x1 < 2 * image.width and 0 < y0 + y1 < 2 * image.height
-
-
-def zoom_out(image: Image.Image, boxes: Boxes, rng: Random, dark: bool) -> tuple[Image.Image, Boxes]:
-    """Set the page on a larger sheet: white, or the dark surround of a copied book."""
-    width, height = (round(side * rng.uniform(1, 1.35)) for side in image.size)
-    left, top = rng.randint(0, width - image.width), rng.randint(0, height - image.height)
-    grey = rng.randint(0, 70) if dark else 255
-    sheet = Image.new(image.mode, (width, height), grey if image.mode == "L" else (grey,) * 3)
-    sheet.paste(image, (left, top))
-    return sheet, [(x0 + left, y0 + top, x1 + left, y1 + top) for x0, y0, x1, y1 in boxes]
-
-
-def rotate(image: Image.Image, boxes: Boxes, degrees: float) -> tuple[Image.Image, Boxes]:
-    """Turn the page about its centre; a box becomes the one that bounds its turned corners, clipped."""
-    white = 255 if image.mode == "L" else (255, 255, 255)
-    turned = image.rotate(degrees, Image.Resampling.BILINEAR, fillcolor=white)
-    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    centre = np.array([image.width / 2, image.height / 2])
-    matrix = np.array([[cos, sin], [-sin, cos]])
-    result: Boxes = []
-    for x0, y0, x1, y1 in boxes:
-        corners = (np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) - centre) @ matrix.T + centre
-        low, high = (side.clip(0, image.size) for side in (corners.min(0), corners.max(0)))
-        result.append((float(low[0]), float(low[1]), float(high[0]), float(high[1])))
-    return turned, result
-
-
-def degrade_print(image: Image.Image, rng: Random) -> Image.Image:
-    """What ink and copier do before the page is sampled: thicker or softer strokes, black or white."""
-    image = image.convert("L")
-    chance = rng.random()
-    if chance < 0.25:
-        image = image.filter(ImageFilter.MinFilter(3))
-    elif chance < 0.35:
-        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 1.2)))
-    if rng.random() < 0.5:
-        threshold = rng.randint(120, 225)
-        image = image.point([0 if grey < threshold else 255 for grey in range(256)])
-    return image
-
-
-def degrade_scan(image: Image.Image, boxes: Boxes, rng: Random) -> Image.Image:
-    """What the scanner adds: uneven light, dark edges, specks, noise, blur. No edge reaches a table."""
-    pixels = np.array(image.convert("L"), dtype=np.float32)
-    height, width = pixels.shape
-    noise = np.random.default_rng(rng.getrandbits(64))
-    if rng.random() < 0.3:
-        pixels *= np.linspace(rng.uniform(0.75, 1), rng.uniform(0.75, 1), width, dtype=np.float32)
-    if rng.random() < 0.15:
-        side, edge = rng.randrange(4), rng.randint(2, max(3, width // 12))
-        for x0, y0, x1, y1 in (box for box in boxes if in_view(box, image)):
-            edge = max(0, min(edge, int((x0, y0, width - x1, height - y1)[side] / 2)))
-        strips = pixels[:, :edge], pixels[:edge], pixels[:, width - edge :], pixels[height - edge :]
-        strips[side][:] = rng.randint(0, 90)
-    if rng.random() < 0.3:
-        specks = noise.random((height, width)) < rng.uniform(0.0005, 0.004)
-        pixels[specks] = noise.integers(0, 200, specks.sum())
-    if rng.random() < 0.5:
-        pixels += rng.uniform(2, 14) * noise.standard_normal((height, width), dtype=np.float32)
-    black, white = rng.uniform(0, 60), rng.uniform(195, 255)
-    if rng.random() < 0.5:
-        pixels *= (white - black) / 255
-        pixels += black
-    result = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+def hard_scan(image: Image.Image, boxes: Boxes, longest_side: int, rng: Random) -> tuple[Image.Image, Boxes]:
+    """A page that was handled, copied, faxed and scanned; arguments and result are those of `augment`."""
+    degrees = max(-3.0, min(3.0, rng.gauss(0, 1.0)))
+    matrix, size, moved = draw_view(image, boxes, longest_side, rng, degrees, (0, 0), around=0.1)
+    coloured = image.mode == "RGB" and rng.random() < 0.35
+    image = image if coloured else image.convert("L")
+    image = handle(image, boxes, rng)
+    if not coloured:
+        chance = rng.random()
+        if chance < 0.3:
+            image = binarise_locally(image, rng)
+        elif chance < 0.45:
+            image = fax(image, rng)
+        else:
+            image = degrade_print(image, rng)
+    if rng.random() < 0.25:
+        image = bleed_through(image, rng)  # after any threshold, which would make full ink of it
+    dark = rng.random() < 0.3
+    view = warp(image, matrix, size, rng.randint(0, 70) if dark else 255)
+    if rng.random() < 0.4:
+        view = fade(view, rng)
     if rng.random() < 0.2:
-        result = result.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.8)))
-    return result
+        view = streak(view, rng)
+    view = adjust_light(yellow(view, rng), rng) if coloured else degrade_scan(view, moved, rng)
+    return (jpeg(view, rng) if rng.random() < 0.5 else view), moved
 
 
-def adjust_light(image: Image.Image, rng: Random) -> Image.Image:
-    """Small changes of brightness, contrast and colour; sometimes grey."""
-    steps: list[tuple[float, Callable[[Image.Image], Image.Image]]] = [
-        (0.3, lambda im: ImageOps.grayscale(im)),
-        (0.5, lambda im: ImageEnhance.Contrast(im).enhance(rng.uniform(0.6, 1.5))),
-        (0.5, lambda im: ImageEnhance.Brightness(im).enhance(rng.uniform(0.75, 1.1))),
-        (0.3, lambda im: ImageEnhance.Color(im).enhance(rng.uniform(0, 1.8))),
-        (0.15, lambda im: im.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.9)))),
-    ]
-    for probability, change in steps:
-        if rng.random() < probability:
-            image = change(image)
+def photograph(image: Image.Image, boxes: Boxes, longest_side: int, rng: Random) -> tuple[Image.Image, Boxes]:
+    """A page as a telephone takes it; arguments and result are those of `augment`."""
+    degrees = max(-6.0, min(6.0, rng.gauss(0, 2.5)))
+    tilt = rng.uniform(-0.05, 0.05), rng.uniform(-0.1, 0.1)
+    matrix, size, moved = draw_view(image, boxes, longest_side, rng, degrees, tilt, around=0.15)
+    image = handle(image.convert("RGB"), boxes, rng)
+    if rng.random() < 0.2:
+        image = bleed_through(image, rng)
+    view = illuminate(lay_on_table(image, matrix, size, rng), rng)
+    if rng.random() < 0.5:
+        view = blur(view, rng)
+    if rng.random() < 0.7:
+        view = sensor_noise(view, rng)
+    return (jpeg(view, rng, 25, 85) if rng.random() < 0.7 else view), moved
+
+
+def handle(image: Image.Image, boxes: Boxes, rng: Random) -> Image.Image:
+    """What may happen to a sheet before anything takes its picture."""
+    if rng.random() < 0.25:
+        image = stamp(image, rng)
+    if rng.random() < 0.2:
+        image = punch_holes(image, boxes, rng)
+    for _ in range(rng.choice((0, 0, 0, 1, 2))):
+        image = crease(image, rng)
     return image
+
+
+def draw_view(
+    image: Image.Image,
+    boxes: Boxes,
+    longest_side: int,
+    rng: Random,
+    degrees: float,
+    tilt: tuple[float, float],
+    around: float,
+) -> tuple[Points, tuple[int, int], Boxes]:
+    """Choose what of a turned and tilted page is seen, before a pixel is drawn.
+
+    Four views in ten are windows on the page, a third of which end just beyond a table's edge; the others
+    show all of it, with up to `around` of its sides on each side of it.
+
+    Returns:
+        The homography [3, 3] from the page's pixels to the view's, the view's size, and the boxes in it.
+    """
+    points = outlines(image, boxes)
+    matrix, sheet = pose(image.size, degrees, rng.uniform(0.88, 1.14), tilt)
+    on_sheet = [bounds(project(matrix, outline)) for outline in points]
+    window = None
+    if rng.random() < 0.4:
+        window = draw_window(sheet, on_sheet, rng, at_table=rng.random() < 1 / 3)
+    if window is None:
+        left, top, right, bottom = (rng.uniform(0, around) for _ in range(4))
+        window = -left * sheet[0], -top * sheet[1], (1 + right) * sheet[0], (1 + bottom) * sheet[1]
+    width, height = window[2] - window[0], window[3] - window[1]
+    scale = int(longest_side * rng.uniform(0.85, 1)) / max(width, height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    matrix = np.diag([size[0] / width, size[1] / height, 1]) @ shift(-window[0], -window[1]) @ matrix
+    return matrix, size, [bounds(project(matrix, outline)) for outline in points]

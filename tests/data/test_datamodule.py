@@ -167,6 +167,20 @@ def test_boxes_stay_on_the_page_and_have_an_area(tmp_path: Path) -> None:
         assert (corners[:, 2:] - corners[:, :2]).min() > 0.05
 
 
+def test_a_mosaic_has_the_tables_of_several_pages(tmp_path: Path) -> None:
+    write_pages(tmp_path, train=tables(*"abcdef"), val=tables("v"))
+    seen = {
+        mosaic: [
+            len(target["boxes"])
+            for batch in build(tmp_path, augment="none", mosaic=mosaic).train_dataloader()
+            for target in batch["targets"]
+        ]
+        for mosaic in (0.0, 1.0)
+    }
+    assert set(seen[0.0]) == {1}
+    assert min(seen[1.0]) >= 2
+
+
 # -- in which order -----------------------------------------------------------------------------------
 
 
@@ -522,9 +536,7 @@ def test_boxes_left_out_are_reported_once(tmp_path: Path, caplog: pytest.LogCapt
         list(data.train_dataloader())
         list(data.val_dataloader())
         list(data.test_dataloader())
-    reports = [
-        f"{tmp_path / name}: boxes left out or clipped: 1 crowd; 1 zero area" for name in ("one", "two")
-    ]
+    reports = [f"{tmp_path / name}: left out or changed: 1 crowd; 1 zero area" for name in ("one", "two")]
     assert caplog.messages == reports
     assert all(record.levelno == logging.WARNING for record in caplog.records)
 
@@ -616,8 +628,8 @@ def test_a_missing_or_empty_folder_is_named_with_its_key(tmp_path: Path, key: st
 
 def test_an_unknown_format_is_answered_with_the_nearest(tmp_path: Path) -> None:
     write_pages(tmp_path, train=tables("a", "b"))
-    line = message(lambda: build(tmp_path, format="icdar").class_names)
-    assert line.startswith("data.format: unknown format 'icdar': expected one of auto, coco")
+    line = message(lambda: build(tmp_path, format="icdar13").class_names)
+    assert line.startswith("data.format: unknown format 'icdar13': expected one of auto, coco")
     assert line.endswith("did you mean icdar2013?")
 
 
@@ -698,6 +710,7 @@ def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path, workers: int) 
             {"augment": "heavy"},
             "data.augment: expected one of none, light, scan, scan_hard, photo, found heavy",
         ),
+        ({"mosaic": 1.5}, "data.mosaic: expected a share from 0 to 1, found 1.5"),
         ({"class_names": []}, "data.class_names: expected null or at least one name, found none"),
     ],
 )

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from pypdfium2 import PdfDocument
 
-from tablesense.data.icdar2013 import read_icdar2013
+from tablesense.data.ctdar import looks_like_ctdar
+from tablesense.data.icdar2013 import looks_like_icdar2013, read_icdar2013
 from tablesense.data.page import Page
+from tablesense.data.voc import looks_like_voc
 from tablesense.errors import UserError
 
 
@@ -116,6 +118,8 @@ def test_pdfs_and_truths_must_pair(tmp_path: Path) -> None:
     ("xml", "message"),
     [
         ("<document><table>", "a-reg.xml is not XML: "),
+        ("<!DOCTYPE x [<!ENTITY lol 'lol'>]><document>&lol;</document>", "a-reg.xml has the entity 'lol'"),
+        ("<!DOCTYPE x [<!ENTITY f SYSTEM 'a.pdf'>]><document>&f;</document>", "a-reg.xml has the entity 'f'"),
         ("<annotation/>", "is not an ICDAR 2013 truth: expected <document>, found <annotation>"),
         ("<document><region page='1'/></document>", "found page=1 and no box"),
         (
@@ -143,7 +147,30 @@ def test_a_broken_pdf_is_refused(tmp_path: Path) -> None:
         read_icdar2013(tmp_path)
 
 
+def test_recognition_goes_by_the_names_and_never_raises(tmp_path: Path) -> None:
+    assert not looks_like_icdar2013(tmp_path)
+    assert not looks_like_icdar2013(tmp_path / "nowhere")
+    write_truth(tmp_path / "page.xml", [(1, (0, 0, 100, 100))])
+    (tmp_path / "a-str.xml").touch()
+    assert not looks_like_icdar2013(tmp_path)
+    (tmp_path / "a-str.xml").unlink()
+    (tmp_path / "eu" / "more").mkdir(parents=True)
+    write_truth(tmp_path / "eu" / "more" / "a-reg.xml")
+    assert looks_like_icdar2013(tmp_path)
+    assert not looks_like_ctdar(tmp_path)
+    assert not looks_like_voc(tmp_path)
+
+
+def test_cells_tell_the_competition_where_regions_come_late(tmp_path: Path) -> None:
+    for i in range(9):
+        (tmp_path / f"a{i}-str.xml").write_text("<document/>")
+    write_truth(tmp_path / "a7-reg.xml")
+    assert looks_like_icdar2013(tmp_path)
+
+
 def test_the_competition(real_data: Path) -> None:
+    assert looks_like_icdar2013(real_data / "icdar2013")
+    assert not looks_like_ctdar(real_data / "icdar2013")
     pages = read_icdar2013(real_data / "icdar2013")
     every = pages.splits["all"]
     assert len(every) == 111

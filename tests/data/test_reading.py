@@ -64,10 +64,11 @@ def test_coco_is_recognised_by_folder_and_by_file(tmp_path: Path, write_images: 
 
 
 @pytest.mark.parametrize(
-    ("name", "nearest"), [("icdar", "icdar2013"), ("COCO", "coco"), ("cvs", "csv"), ("atuo", "auto")]
+    ("name", "nearest"), [("icdar13", "icdar2013"), ("COCO", "coco"), ("cvs", "csv"), ("atuo", "auto")]
 )
 def test_an_unknown_format_is_answered_with_the_nearest(tmp_path: Path, name: str, nearest: str) -> None:
-    message = f"unknown format '{name}': expected one of auto, coco, icdar2013, csv; did you mean {nearest}?"
+    names = ", ".join(FORMATS)
+    message = f"unknown format '{name}': expected one of auto, {names}; did you mean {nearest}?"
     with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
         read_pages(tmp_path, name)
 
@@ -76,8 +77,8 @@ def test_a_folder_that_is_nothing_we_know_says_what_it_holds(tmp_path: Path) -> 
     for name in ("a.csv", "b.csv", "c.csv"):
         (tmp_path / name).write_text("x,y\n")
     message = (
-        f"no annotations in {tmp_path}: expected one of annotations.json, train.json, annotations/*.json, "
-        f"train/annotations.json, *-reg.xml beside *.pdf, a .csv of {HEADER}; found 3 .csv"
+        f"no annotations in {tmp_path}: expected COCO .json, Pascal VOC or cTDaR .xml, YOLO data.yaml or "
+        f"labels/, PDFs beside *-reg.xml, a .csv of {HEADER}, or a data set of Hugging Face; found 3 .csv"
     )
     with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
         read_pages(tmp_path)
@@ -94,7 +95,7 @@ def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
         read_pages(tmp_path / "nowhere")
     (tmp_path / "a.txt").touch()
     with pytest.raises(
-        UserError, match=r"a\.txt is not annotations: expected a folder, or a \.json or \.csv"
+        UserError, match=r"a\.txt is not annotations: expected a folder, or a file of \.json, \.csv, \.yaml"
     ):
         read_pages(tmp_path / "a.txt")
 
@@ -171,9 +172,7 @@ def test_the_shares_of_real_documents(real_data: Path) -> None:
 def test_report_is_one_line_or_nothing() -> None:
     pages = Pages()
     pages.dropped.update({"zero area": 2, "crowd": 31, "partly outside the page, clipped": 1})
-    assert report(pages) == (
-        "boxes left out or clipped: 31 crowd; 2 zero area; 1 partly outside the page, clipped"
-    )
+    assert report(pages) == ("left out or changed: 31 crowd; 2 zero area; 1 partly outside the page, clipped")
     assert report(Pages()) is None
 
 

@@ -2,84 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from pathlib import Path
 from random import Random
+from typing import get_args
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFilter
+from drawn_page import draw_boxes, ink_bounds, page
+from PIL import Image, ImageDraw
 
+from tablesense.data import transforms
+from tablesense.data.augment.geometry import warp
 from tablesense.data.page import Box
-from tablesense.data.transforms import (
-    Preset,
-    adjust_light,
-    augment,
-    crop,
-    degrade_print,
-    degrade_scan,
-    fit,
-    in_view,
-    rotate,
-    zoom_out,
-)
+from tablesense.data.transforms import Preset, augment, in_view
 
-PRESETS: tuple[Preset, ...] = ("none", "light", "scan")
+PRESETS: tuple[Preset, ...] = get_args(Preset)
 
 
-def page(boxes: list[Box], size: tuple[int, int], mode: str = "L") -> Image.Image:
-    """A white page with black boxes: a box covers its pixels up to, not including, x1 and y1."""
-    image = Image.new(mode, size, "white")
-    for x0, y0, x1, y1 in boxes:
-        ImageDraw.Draw(image).rectangle((x0, y0, x1 - 1, y1 - 1), fill="black")
-    return image
+def ruled_page(mode: str) -> tuple[Image.Image, list[Box]]:
+    """Lines of words and two ruled tables, drawn without a library whose pixels may change."""
+    pixels = np.full((520, 400, 3), 255, dtype=np.uint8)
+    for y in range(30, 490, 9):
+        for x in range(30 + y % 7, 360, 31):
+            pixels[y : y + 4, x : x + 22 + (x * y) % 7] = (20, 30, 90)
+    boxes = [(40.0, 120.0, 370.0, 230.0), (60.0, 300.0, 240.0, 420.0)]
+    for x0, y0, x1, y1 in ((int(a), int(b), int(c), int(d)) for a, b, c, d in boxes):
+        pixels[y0 - 12 : y1 + 12] = 255
+        pixels[y0:y1:2, x0:x1:6] = (90, 20, 10)
+        pixels[[y0, y1 - 1], x0:x1] = 0
+        pixels[y0:y1, [x0, x1 - 1]] = 0
+    return Image.fromarray(pixels).convert(mode), boxes
 
 
-def draw_boxes(rng: Random, size: tuple[int, int]) -> list[Box]:
-    """A few boxes, apart from each other and from the page's edge by 4% of its longest side."""
-    margin = max(size) // 25
-    boxes: list[Box] = []
-    for _ in range(rng.randint(1, 8)):
-        width, height = (rng.randint(side // 8, side // 2) for side in size)
-        x, y = (
-            rng.randint(margin, side - extent - margin)
-            for side, extent in zip(size, (width, height), strict=True)
-        )
-        box = (float(x), float(y), float(x + width), float(y + height))
-        if all(
-            box[2] + margin <= x0 or x1 + margin <= box[0] or box[3] + margin <= y0 or y1 + margin <= box[1]
-            for x0, y0, x1, y1 in boxes
-        ):
-            boxes.append(box)
-    return boxes
+def thirds(view: Image.Image) -> list[float]:
+    """The mean of each ninth of a view: what another version of Pillow or NumPy hardly changes."""
+    rows = np.array_split(np.asarray(view.convert("RGB"), dtype=float), 3)
+    return [float(part.mean()) for row in rows for part in np.array_split(row, 3, 1)]
 
 
-def ink_bounds(image: Image.Image, box: Box, reach: int = 5) -> Box:
-    """The bounds of the ink in a box and around it, half of the way to the image's edges at most."""
-    pixels = np.asarray(image.convert("L").filter(ImageFilter.MedianFilter(3)), dtype=float)
-    x0, y0, x1, y1 = box
-    margins = x0, y0, image.width - x1, image.height - y1
-    left, top, right, bottom = (round(min(reach, max(0, margin) / 2)) for margin in margins)
-    low_x, low_y = max(0, round(x0) - left), max(0, round(y0) - top)
-    window = pixels[low_y : round(y1) + bottom, low_x : round(x1) + right]
-    dark = np.median(pixels[round(y0) : round(y1), round(x0) : round(x1)])
-    ink = window < (dark + np.percentile(window, 99.5)) / 2 if window.max() > dark + 60 else window >= 0
-    rows, columns = np.nonzero(ink.any(1))[0], np.nonzero(ink.any(0))[0]
-    return (
-        float(low_x + columns[0]),
-        float(low_y + rows[0]),
-        float(low_x + columns[-1] + 1),
-        float(low_y + rows[-1] + 1),
-    )
+def test_recipes_that_were_trained_with_keep_their_views() -> None:
+    """`frozen_views.json` holds what seeds gave when the README's figures were measured."""
+    frozen = json.loads((Path(__file__).parent / "frozen_views.json").read_text())
+    assert len(frozen) == 82
+    for key, (size, expected, means, sharpness) in frozen.items():
+        preset, mode, seed = key.split()
+        image, boxes = ruled_page(mode)
+        view, moved = augment(image, boxes, 160, preset, Random(int(seed)))
+        assert list(view.size) == size, key
+        assert np.array(moved) == pytest.approx(np.array(expected), abs=1e-3), key
+        assert thirds(view) == pytest.approx(means, abs=1.0), key
+        steps = np.abs(np.diff(np.asarray(view.convert("L"), dtype=float)))
+        assert steps.mean() == pytest.approx(sharpness, rel=0.03), key
 
 
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what draws ink and shadows of its own, where the place of a table's ink is measured."""
+    for name in ("handle", "bleed_through", "streak", "illuminate"):
+        monkeypatch.setattr(transforms, name, lambda image, *rest: image)
+    monkeypatch.setattr(transforms, "lay_on_table", lambda *page_matrix_size: warp(*page_matrix_size[:3]))
+
+
+@pytest.mark.usefixtures("steady")
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_ink_lies_where_the_boxes_say(preset: Preset, mode: str) -> None:
     kept = left_out = 0
-    for seed in range(120):
+    for seed in range(50):
         rng = Random(f"ink/{seed}")
         size = rng.choice([(560, 760), (760, 560), (1300, 1800)])
-        boxes = draw_boxes(rng, size)
+        boxes = draw_boxes(rng, size, 0.1 if preset == "photo" else 0.04)  # turned tables reach farther
         view, moved = augment(page(boxes, size, mode), boxes, 384, preset, Random(seed))
         assert len(moved) == len(boxes)
         for box in moved:
@@ -88,34 +81,8 @@ def test_the_ink_lies_where_the_boxes_say(preset: Preset, mode: str) -> None:
                 assert ink_bounds(view, box) == pytest.approx(box, abs=1.5), seed
             else:
                 left_out += 1
-    assert kept > 150
+    assert kept > 50
     assert (left_out == 0) == (preset == "none")
-
-
-def test_a_crop_holds_each_table_whole_or_not_at_all() -> None:
-    cropped = left_out = 0
-    for seed in range(400):
-        rng = Random(f"crop/{seed}")
-        size = rng.choice([(150, 200), (200, 150)])
-        boxes = draw_boxes(rng, size)
-        view, moved = crop(page(boxes, size), boxes, rng)
-        inside = [box for box in moved if in_view(box, view)]
-        for x0, y0, x1, y1 in inside:
-            assert 0 <= x0 < x1 <= view.width
-            assert 0 <= y0 < y1 <= view.height
-        ink = (np.asarray(view) == 0).sum()
-        assert ink == sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in inside)
-        cropped += view.size != size
-        left_out += len(boxes) - len(inside)
-    assert cropped > 150
-    assert left_out > 50
-
-
-def test_a_page_that_is_one_table_is_not_cropped() -> None:
-    boxes = [(0.0, 0.0, 200.0, 150.0)]
-    for seed in range(20):
-        view, moved = crop(page(boxes, (200, 150)), boxes, Random(seed))
-        assert (view.size, moved) == ((200, 150), boxes)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -182,34 +149,9 @@ def test_the_page_itself_is_left_as_it_was() -> None:
         image = page(boxes, (300, 300), mode)
         before = image.tobytes()
         for seed in range(40):
-            augment(image, boxes, 256, "scan", Random(seed))
+            for preset in PRESETS:
+                augment(image, boxes, 256, preset, Random(seed))
         assert (image.tobytes(), boxes) == (before, [(60.0, 60.0, 200.0, 120.0)])
-
-
-EFFECTS: dict[str, Callable[[Image.Image, Random], Image.Image]] = {
-    "crop": lambda image, rng: crop(image, [], rng)[0],
-    "zoom_out": lambda image, rng: zoom_out(image, [], rng, dark=False)[0],
-    "dark zoom_out": lambda image, rng: zoom_out(image, [], rng, dark=True)[0],
-    "rotate": lambda image, rng: rotate(image, [], rng.gauss(0, 2))[0],
-    "degrade_print": degrade_print,
-    "degrade_scan": lambda image, rng: degrade_scan(image, [], rng),
-    "adjust_light": adjust_light,
-}
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB"])
-@pytest.mark.parametrize("size", [(40, 30), (7, 5), (768, 1), (1, 1)])
-@pytest.mark.parametrize("effect", EFFECTS.values(), ids=EFFECTS.keys())
-def test_every_effect_works_on_small_pages(
-    effect: Callable[[Image.Image, Random], Image.Image], size: tuple[int, int], mode: str
-) -> None:
-    image = Image.new(mode, size, "white")
-    for seed in range(60):
-        result = effect(image, Random(seed))
-        assert result.mode in ("L", mode)
-        assert min(result.size) >= 1
-        if effect not in (EFFECTS["crop"], EFFECTS["zoom_out"], EFFECTS["dark zoom_out"]):
-            assert result.size == size
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
@@ -222,71 +164,31 @@ def test_a_scan_can_be_made_of_any_page(size: tuple[int, int], mode: str) -> Non
         assert ink_bounds(view, box) == pytest.approx(box, abs=5 if max(size) < 100 else 1.5)
 
 
-def test_a_turned_box_bounds_its_turned_corners() -> None:
-    image = page([(10, 20, 40, 30)], (100, 100))
-    turned, boxes = rotate(image, [(10, 20, 40, 30)], 90)  # against the clock
-    assert boxes[0] == pytest.approx((20, 60, 30, 90))
-    assert ink_bounds(turned, boxes[0]) == (20, 60, 30, 90)
-    for degrees in (-7.5, -2, 0.4, 3, 12):
-        image = page([(100, 150, 420, 330)], (520, 480))
-        turned, boxes = rotate(image, [(100, 150, 420, 330)], degrees)
-        assert ink_bounds(turned, boxes[0]) == pytest.approx(boxes[0], abs=1.5)
+def test_a_view_that_cannot_spare_a_table_shows_the_page() -> None:
+    image, boxes = page([], (300, 400)), [(5.0, 5.0, 295.0, 395.0)]
+    for preset in PRESETS:
+        for seed in range(40):
+            view, (box,) = augment(image, boxes, 200, preset, Random(seed))
+            assert 0 <= box[0] < box[2] <= view.width
+            assert 0 <= box[1] < box[3] <= view.height
 
 
-def test_a_box_that_is_turned_off_the_page_is_dropped() -> None:
-    image = page([], (400, 400))
-    _, boxes = rotate(image, [(0, 390, 30, 399), (390, 0, 400, 10)], 5)
-    assert not in_view(boxes[0], image)
-    assert not in_view(boxes[1], image)
-    for box in boxes:
-        assert 0 <= box[0] <= box[2] <= 400
-        assert 0 <= box[1] <= box[3] <= 400
+@pytest.mark.parametrize("preset", ["scan_hard", "photo"])
+def test_tables_end_at_the_edge_of_some_views(preset: Preset) -> None:
+    image, boxes = page([(100, 120, 300, 200)], (400, 520)), [(100.0, 120.0, 300.0, 200.0)]
+    gaps = []
+    for seed in range(300):
+        view, (box,) = augment(image, boxes, 96, preset, Random(seed))
+        if in_view(box, view):
+            distances = box[0], view.width - box[2], box[1], view.height - box[3]
+            sides = view.width, view.width, view.height, view.height
+            gaps.append(min(d / side for d, side in zip(distances, sides, strict=True)))
+    assert min(gaps) > -1e-6
+    assert 15 < sum(gap <= 0.02 for gap in gaps) < 60
 
 
-def test_a_box_beside_the_view_is_out_of_it_whatever_rounding_does() -> None:
-    image = Image.new("L", (1, 1))
-    edge = 49 * (1 / 49)  # where a crop 49 pixels wide ends when it is scaled to 1: .9999999999999999
-    assert edge < 1
-    assert not in_view((edge, 0, edge + 1, 1), image)
-    assert not in_view((-1, 0, 1 - edge, 1), image)
-    assert in_view((1 - edge, 0, edge, 1), image)
-
-
-def test_a_larger_sheet_is_white_or_the_dark_surround_of_a_copy() -> None:
-    for dark in (False, True):
-        for seed in range(30):
-            image = Image.new("RGB", (60, 80), (1, 200, 3))
-            sheet, ((x0, y0, x1, y1),) = zoom_out(image, [(0, 0, 60, 80)], Random(seed), dark)
-            assert (x1 - x0, y1 - y0) == image.size
-            assert 60 <= sheet.width <= 81
-            assert 80 <= sheet.height <= 108
-            pixels = np.array(sheet)
-            assert (pixels[int(y0) : int(y1), int(x0) : int(x1)] == (1, 200, 3)).all()
-            pixels[int(y0) : int(y1), int(x0) : int(x1)] = 0 if dark else 255
-            assert pixels.max() <= 70 if dark else pixels.min() == 255
-
-
-def test_a_scan_has_dark_edges_on_any_side_and_none_reaches_a_table() -> None:
-    image, box = Image.new("L", (120, 90), 255), (5.0, 3.0, 110.0, 80.0)
-    seen = np.zeros(4, dtype=int)
-    for seed in range(600):
-        pixels = np.asarray(degrade_scan(image, [box], Random(seed)), dtype=float)
-        outermost = pixels[:, 0].mean(), pixels[0].mean(), pixels[:, -1].mean(), pixels[-1].mean()
-        seen += np.array(outermost) < 110
-        table = pixels[3:80, 5:110]
-        sides = table[:, 0].mean(), table[0].mean(), table[:, -1].mean(), table[-1].mean()
-        assert min(sides) > 125, seed  # white paper in poor light
-    assert (seen > 8).all()
-    assert seen.sum() < 150
-
-
-def test_strokes_never_vanish_in_print() -> None:
-    image = page([(10, 20, 90, 22)], (100, 40))  # a rule 2 pixels thick
-    for seed in range(100):
-        assert np.asarray(degrade_print(image, Random(seed)))[20:22, 20:80].max() < 130
-
-
-def test_fit_gives_at_least_one_pixel() -> None:
-    assert fit(Image.new("L", (4000, 2)), 384).size == (384, 1)
-    assert fit(Image.new("L", (2, 4000)), 384, stretch=0.5).size == (1, 384)
-    assert fit(Image.new("RGB", (100, 50)), 200, stretch=0.5).size == (200, 200)
+def test_a_photograph_has_colour_and_a_hard_scan_may_have_it() -> None:
+    grey, boxes = page([], (80, 100)), list[Box]()
+    for preset, share in (("scan_hard", 0), ("photo", 0.75)):
+        views = [augment(grey, boxes, 64, preset, Random(seed))[0] for seed in range(60)]
+        assert sum(view.mode == "RGB" for view in views) == pytest.approx(60 * share, abs=12)

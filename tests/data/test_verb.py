@@ -25,5 +25,6 @@ def test_every_word_has_help(word: str, capsys: pytest.CaptureFixture[str]) -> N
 def test_a_wrong_word_is_named_with_the_nearest_right_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "chek"]) == 2
     assert capsys.readouterr().err == (
-        "tablesense: data: expected one of check, preview, convert, synth, found 'chek'; did you mean check?\n"
+        "tablesense: data: expected one of check, preview, convert, synth, found 'chek'; "
+        "did you mean check?\n"
     )

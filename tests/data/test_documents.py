@@ -1,0 +1,42 @@
+"""The document of a page, told by the names of the images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tablesense.data.documents import documents, naming
+
+
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("PMC123_00004.jpg", "PMC123"),
+        ("train/PMC123_page5.jpg", "PMC123"),
+        ("report-Page-12.png", "report"),
+        ("report.v2_3.png", "report.v2"),
+        ("cover.png", "cover"),
+        ("_7.png", "_7"),
+    ],
+)
+def test_a_page_number_at_the_end_is_no_part_of_it(name: str, document: str) -> None:
+    assert documents([name, "other_1.png"]) == [document, "other"]
+
+
+def test_a_number_that_tells_all_images_apart_is_part_of_it() -> None:
+    assert documents(["img_1.png", "img_2.png"]) == ["img_1", "img_2"]
+    assert documents(["img_1.png"]) == ["img"]
+    assert documents([]) == []
+
+
+def test_what_the_annotations_say_goes_first() -> None:
+    assert documents(["a_1.png", "b_1.png", "b_2.png"], ["x", None, ""]) == ["x", "b", "b"]
+
+
+def test_the_rule_is_told_from_the_first_two_documents() -> None:
+    def names() -> Iterator[str]:
+        yield from ("a_1.png", "a_2.png", "b_1.png")
+        raise AssertionError("read on")
+
+    assert naming(names())("c_7.png") == "c"
