@@ -66,8 +66,10 @@ def read_pages(path: Path, format: str = "auto", source: str | None = None) -> P
         raise UserError(f"unknown format {format!r}: expected one of {', '.join(names)}{meant}")
     if not path.exists():
         raise UserError(f"{path} does not exist: expected a folder with pages and their annotations")
-    format = recognise(path) if format == "auto" else format
-    pages = open_index(path, format, FORMATS[format])
+    # With an index of the data set nothing need be looked at again.
+    pages = open_index(
+        path, format, lambda path: FORMATS[recognise(path) if format == "auto" else format](path)
+    )
     if not any(map(len, pages.splits.values())):
         raise UserError(f"{path} holds no pages: its annotations name no images")
     if (

@@ -203,6 +203,18 @@ class PageTable(Sequence[Page]):
         before = np.concatenate([[0], np.cumsum(kept[self._columns["label"]])])
         return self._of(before[first[1:]] - before[first[:-1]])
 
+    @property
+    def boxes(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """All boxes, xyxy [m, 4], and the index of the page that each is on, [m]."""
+        rows = np.arange(len(self)) if self._rows is None else self._rows
+        first = self._columns["first_box"]
+        starts, counts = first[rows], first[rows + 1] - first[rows]
+        pages = np.repeat(np.arange(len(rows)), counts)
+        places = np.arange(len(pages)) + np.repeat(starts - np.cumsum(counts) + counts, counts)
+        kept = np.array([label is not None for label in self._labels], bool)
+        kept = kept[self._columns["label"][places]] if len(places) else np.empty(0, bool)
+        return self._columns["boxes"][places[kept]], pages[kept]
+
     def label_counts(self) -> Counter[str]:
         """How many boxes each class has."""
         boxes, first = self._columns["label"], self._columns["first_box"]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tablesense.data.classes import canonical
-from tablesense.data.page import Page
+from tablesense.data.sources import Mix
 
 AREA_EDGES = np.linspace(0, 1, 21)
 """Of the histogram of boxes' areas, as a share of the page's."""
@@ -17,7 +15,7 @@ ASPECT_EDGES = np.geomspace(1 / 16, 16, 17)
 """Of the histogram of boxes' width / height; narrower and wider ones are counted at its ends."""
 
 
-def statistics(pages: Sequence[Page]) -> dict[str, Any]:
+def statistics(pages: Mix) -> dict[str, Any]:
     """Count what is on pages.
 
     Returns:
@@ -25,19 +23,23 @@ def statistics(pages: Sequence[Page]) -> dict[str, Any]:
         `tables_per_page` (pages by number of tables), and the histograms `box_area` (share of the page) and
         `box_aspect` (width / height), each with `edges` and `counts`.
     """
-    numbers = Counter(len(page.boxes) for page in pages)
-    sides = np.array(
-        [(x1 - x0, y1 - y0, page.size[0] * page.size[1]) for page in pages for x0, y0, x1, y1 in page.boxes]
-    ).reshape(-1, 3)
-    width, height, page_area = sides.T
+    counts = np.concatenate([np.zeros(0, np.int64), *(table.counts for table in pages.tables)])
+    numbers = {int(number): int(count) for number, count in enumerate(np.bincount(counts)) if count}
+    sides, areas = [np.empty((0, 2))], [np.empty(0)]
+    for table in pages.tables:
+        boxes, on = table.boxes
+        sides.append(boxes[:, 2:] - boxes[:, :2])
+        areas.append(table.sizes.prod(1)[on])
+    width, height = np.concatenate(sides).T
+    classes = sum((table.label_counts() for table in pages.tables), Counter[str]())
     return {
         "pages": len(pages),
-        "documents": len({page.document for page in pages}),
-        "pages_without_tables": numbers[0],
-        "tables": len(sides),
-        "classes": dict(Counter(canonical(label) for page in pages for label in page.labels).most_common()),
+        "documents": sum(len(np.unique(table.documents)) for table in pages.tables),
+        "pages_without_tables": numbers.get(0, 0),
+        "tables": len(width),
+        "classes": dict(classes.most_common()),
         "tables_per_page": {str(number): numbers[number] for number in sorted(numbers)},
-        "box_area": _histogram(width * height / page_area, AREA_EDGES),
+        "box_area": _histogram(width * height / np.concatenate(areas), AREA_EDGES),
         "box_aspect": _histogram(width / height, ASPECT_EDGES),
     }
 

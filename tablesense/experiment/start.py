@@ -10,6 +10,7 @@ from lightning import LightningModule
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.utilities.model_summary.model_summary import ModelSummary
 
+from tablesense.data.sources import Mix
 from tablesense.experiment import tracker
 from tablesense.experiment.dataset import statistics
 from tablesense.experiment.files import write_json
@@ -73,10 +74,10 @@ def log_dataset_stats(loggers: Sequence[Logger], datamodule: Any, folder: Path) 
         `data/<split>_tables`, `data/<split>_pages_without_tables` and `data/<split>_classes`.
     """
     splits = {name: getattr(datamodule, f"{name}_pages", None) for name in ("train", "val")}
-    found = {name: pages for name, pages in splits.items() if pages is not None}
+    found = {name: pages for name, pages in splits.items() if isinstance(pages, Mix)}
     if not found:
         return {}
-    names = dict.fromkeys(page.source for pages in found.values() for page in pages)
+    names = dict.fromkeys(name for pages in found.values() for name in pages.sources)
     data: dict[str, Any] = {"datasets": list(names), "dropped": dict(getattr(datamodule, "dropped", {}))}
     data |= {name: statistics(pages) for name, pages in found.items()}
     write_json(folder / "data.json", data)
