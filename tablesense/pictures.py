@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
-from tablesense.experiment.evaluation import ScoredPage
+if TYPE_CHECKING:
+    from tablesense.experiment.evaluation import ScoredPage
 
 TRUTH, FOUND = "#1f9d55", "#d6336c"
 HEIGHT = 560
@@ -21,16 +23,29 @@ def contact_sheet(pages: Sequence[ScoredPage], score_threshold: float, columns: 
         score_threshold: The lowest score that counts as a find.
         columns: Pages in a row.
     """
-    sheets = [_drawn(page, score_threshold) for page in pages]
-    rows = [sheets[i : i + columns] for i in range(0, len(sheets), columns)]
-    width = max(sum(sheet.width + 8 for sheet in row) for row in rows)
-    picture = Image.new("RGB", (width + 8, len(rows) * (HEIGHT + 8) + 8), "#8a8f98")
-    for i, row in enumerate(rows):
+    return in_rows([_drawn(page, score_threshold) for page in pages], columns)
+
+
+def in_rows(pictures: Sequence[Image.Image], columns: int, ground: str = "#8a8f98") -> Image.Image:
+    """Set pictures side by side, in rows as high as their highest.
+
+    Args:
+        pictures: At least one, RGB.
+        columns: Pictures in a row.
+        ground: The colour around them.
+    """
+    rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
+    heights = [max(picture.height for picture in row) for row in rows]
+    width = max(sum(picture.width + 8 for picture in row) for row in rows)
+    sheet = Image.new("RGB", (width + 8, sum(height + 8 for height in heights) + 8), ground)
+    top = 8
+    for row, height in zip(rows, heights, strict=True):
         left = 8
-        for sheet in row:
-            picture.paste(sheet, (left, 8 + i * (HEIGHT + 8)))
-            left += sheet.width + 8
-    return picture
+        for picture in row:
+            sheet.paste(picture, (left, top))
+            left += picture.width + 8
+        top += height + 8
+    return sheet
 
 
 def _drawn(page: ScoredPage, score_threshold: float) -> Image.Image:

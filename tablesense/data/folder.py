@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from PIL import Image
-
+from tablesense.data.decode import displayed_size
 from tablesense.errors import UserError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
@@ -114,13 +113,12 @@ def locate_folders(names: Sequence[str], folders: Iterable[Path], source: Path) 
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Width and height from the header of an image.
+    """Width and height of an image as displayed, from its header.
 
     Raises:
-        UserError: The file is not an image.
+        UserError: The file is not an image, or too large to be one of a page.
     """
     try:
-        with Image.open(path) as image:
-            return image.size
-    except OSError as error:
+        return displayed_size(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as an image: {error}") from error

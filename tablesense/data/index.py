@@ -25,7 +25,7 @@ LARGE = 20_000
 """Pages from which an index is kept: below, COCO is read in 0.8 s, and the columns take 3 MB of a process."""
 
 _MANY, _DEPTH = 1000, 3
-_WHOLE = {".json", ".csv"}  # a file of these says everything by itself
+_LISTS = {".yaml", ".yml", ".txt"}  # a file of these says where the annotations are; others are them
 _PATIENCE = 2.0  # seconds
 _MANIFEST = "manifest.json"
 
@@ -47,7 +47,8 @@ def open_index(path: Path, format: str, read: Callable[[Path], Pages], least: in
       a data set that has more than 1,000 in all,
     - a change in folders deeper than that, or among more than 1,000 of them,
     - an image that is replaced in place by one of another size,
-    - for a path to a single .json or .csv, everything but this file and the folders of its images.
+    - for a path to one file, everything but this file and the folders of its images; of a .yaml or .txt,
+      which says where the annotations are, the folder it lies in is looked at as above.
 
     An index appears when it is complete. Of processes that build the same one at once, one wins and
     all find it. Older indexes of the data set are removed; a process that has one open keeps it, but
@@ -139,7 +140,7 @@ def _traces(paths: Iterable[str]) -> dict[str, Trace]:
 def _sources(path: Path) -> list[str]:
     """The files and folders whose change is a change of the data set, images aside."""
     path = path.absolute()
-    if path.suffix.lower() in _WHOLE and path.is_file():
+    if path.is_file() and path.suffix.lower() not in _LISTS:
         return [str(path)]
     files: list[str] = []
     folders: list[str] = []

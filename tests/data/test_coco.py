@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from pycocotools import mask
 
 from tablesense.data.coco import read_coco
-from tablesense.data.folder import contents
+from tablesense.data.folder import contents, locate, locate_folders
 from tablesense.errors import UserError
 
 Write = Callable[..., None]
@@ -99,6 +104,13 @@ def test_an_image_in_two_files_of_a_split_is_refused(tmp_path: Path, write_image
     write_coco(tmp_path / "train_small.json", ["1.png"])
     write_images("images/1.png")
     with pytest.raises(UserError, match=r"1\.png is named 2 times in train\.json and train_small\.json"):
+        read_coco(tmp_path)
+
+
+def test_an_image_named_twice_in_a_file_is_refused(tmp_path: Path, write_images: Write) -> None:
+    write_coco(tmp_path / "train.json", ["b.png", "1.png", "images/1.png", "./1.png"])
+    write_images("images/b.png", "images/1.png")
+    with pytest.raises(UserError, match=r"images/1\.png is named 3 times in train\.json: keep one"):
         read_coco(tmp_path)
 
 
@@ -207,6 +219,35 @@ def test_missing_images_are_counted_and_the_first_named(tmp_path: Path, write_im
             "image a.png: width and height are 'wide' and 1",
         ),
         ({"images": [{"id": 0, "file_name": "a.png"}] * 2}, "1 images have the id of another"),
+        ({"annotations": [1]}, "is not COCO: expected annotations as a list of objects"),
+        (
+            {"annotations": [{"id": 3, "image_id": 0, "category_id": 7, "bbox": [0, 0, 10**400, 9]}]},
+            "annotation 3: expected a bbox of four numbers, [x, y, width, height]; found [0, 0, 1000",
+        ),
+        (
+            {"images": [{"id": 0, "file_name": "a.png", "width": float("inf"), "height": 1}]},
+            "image a.png: width and height are inf and 1",
+        ),
+        *(
+            (
+                {"annotations": [{"id": 3, "image_id": 0, "category_id": 7, "segmentation": segmentation}]},
+                "annotation 3 has no 'bbox', and a segmentation that is neither polygons of [x, y, ...] "
+                f"nor a run-length code: {segmentation}",
+            )
+            for segmentation in (
+                [[1, 2, 3]],
+                [[]],
+                "1 2 3",
+                [["a", "b"]],
+                {"counts": [4]},
+                {"counts": [4], "size": [0, 0]},
+                {"counts": 4, "size": [8, 8]},
+            )
+        ),
+        *(
+            ({"images": [{"id": 0, "file_name": name}]}, f"names a file {name!r}, which leads out of")
+            for name in ("../a.png", "b/../../a.png", "/a.png", "..", "a\0.png")
+        ),
     ],
 )
 def test_faulty_content_is_refused_in_one_line(
@@ -220,10 +261,120 @@ def test_faulty_content_is_refused_in_one_line(
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("key", ["category_id", "image_id"])
+def test_the_first_faulty_annotation_is_named_whatever_the_order_of_the_lists(
+    tmp_path: Path, write_images: Write, key: str
+) -> None:
+    good = {"image_id": 0, "category_id": 7, "bbox": [0, 0, 9, 9]}
+    annotations = [{"id": i, **good, **({key: "none"} if i > 1 else {})} for i in range(4)]
+    write_coco(tmp_path / "annotations.json", ["a.png"], annotations=annotations)
+    content = json.loads((tmp_path / "annotations.json").read_text())
+    (tmp_path / "annotations.json").write_text(json.dumps(dict(reversed(content.items()))))
+    write_images("a.png")
+    with pytest.raises(UserError, match=rf"annotation 2 has {key} none"):
+        read_coco(tmp_path)
+
+
+def test_a_box_is_that_around_the_segmentation_where_there_is_none(
+    tmp_path: Path, write_images: Write
+) -> None:
+    runs = np.zeros((80, 100), np.uint8, order="F")
+    runs[20:50, 10:40] = 1
+    compressed = mask.encode(runs)
+    counts = [10 * 80 + 20, *[30, 50] * 29, 30, 59 * 80 + 30]
+    shapes = [
+        {"segmentation": [[10, 20, 40, 20, 30, 50], [15, 25, 15, 50.0]]},
+        {"segmentation": [[10, 20, 40, 50]], "bbox": None},
+        {"segmentation": compressed | {"counts": compressed["counts"].decode()}},
+        {"segmentation": {"counts": counts, "size": [80, 100]}},
+        {"segmentation": [[0, 0, 1, 1]], "bbox": [10, 20, 30, 30]},
+        {"segmentation": {"counts": "broken"}, "bbox": [10, 20, 30, 30]},
+        {"segmentation": {"counts": "broken"}, "iscrowd": 1},
+    ]
+    annotations = [{"id": i, "image_id": 0, "category_id": 7, **shape} for i, shape in enumerate(shapes)]
+    write_coco(tmp_path / "annotations.json", ["a.png"], annotations=annotations)
+    write_images("a.png")
+    pages = read_coco(tmp_path)
+    assert pages.splits["all"][0].boxes == ((10, 20, 40, 50),) * 6
+    assert pages.dropped == {"crowd": 1}
+    assert pages.dropped.examples == {"crowd": ["a.png"]}
+
+
+def test_a_name_may_lead_up_within_the_data_set(tmp_path: Path, write_images: Write) -> None:
+    write_coco(tmp_path / "annotations.json", ["b/../a.png", "b/..c.png"])
+    write_images("a.png", "b/..c.png")
+    assert [page.path.name for page in read_coco(tmp_path).splits["all"]] == ["a.png", "..c.png"]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64])
+def test_it_does_not_matter_where_the_parts_of_a_file_end(
+    tmp_path: Path, write_images: Write, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    names = ['"}],[{\\.png', "表 ü.png", "😀.png"]
+    annotations = [
+        {"id": i, "image_id": i, "category_id": "t", "bbox": [1.25, 2e1, 3, 4e-0 * 2], "note": {"x": [[{}]]}}
+        for i in range(3)
+    ]
+    changes = {
+        "annotations": annotations,
+        "categories": [{"name": "Tabelle", "id": "t"}],
+        "info": {},
+        "n": 12,
+    }
+    write_images(*names)
+    expected = None
+    for indent, encoding, ascii in (
+        (None, "utf-8", True),
+        (2, "utf-8-sig", False),
+        ("\t", "utf-16", False),
+        (None, "utf-32-le", True),
+    ):
+        write_coco(tmp_path / "annotations.json", names, **changes)
+        content = json.loads((tmp_path / "annotations.json").read_text())
+        text = json.dumps(content, indent=indent, ensure_ascii=ascii)
+        (tmp_path / "annotations.json").write_text(text, encoding=encoding)
+        if expected is None:
+            expected = read_coco(tmp_path).splits
+            assert [page.path.name for page in expected["all"]] == names
+            monkeypatch.setattr("tablesense.data.json_members.CHUNK", chunk)
+        assert read_coco(tmp_path).splits == expected
+
+
+def test_a_file_is_never_in_memory_as_a_whole(tmp_path: Path, write_images: Write) -> None:
+    annotations = [
+        {"id": i, "image_id": 0, "category_id": 7, "bbox": [1, 2, 3, 4], "note": "x" * 20_000}
+        for i in range(600)
+    ]
+    write_coco(tmp_path / "annotations.json", ["a.png"], annotations=annotations)
+    write_images("a.png")
+    size = (tmp_path / "annotations.json").stat().st_size
+    tracemalloc.start()
+    try:
+        assert len(read_coco(tmp_path).splits["all"][0].boxes) == 600
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < size / 2
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"images": [', "is not JSON: "),
+        ('{"images": [', "is not JSON: Expecting value: line 1, character 13 of the file"),
+        (
+            '{"images": [\n{"id": 1, "file_name": "ü"}\n,\n{"id" 2}]}',
+            "is not JSON: Expecting ':' delimiter: line 4, character 50",
+        ),
+        ('{"info": "' + "x" * 100, "is not JSON: Unterminated string starting at: line 1, character 10"),
+        ('{"info": 1,}', 'is not JSON: expected a key in "": line 1, character 12'),
+        ('{"info": [1,]}', "is not JSON: Expecting value: line 1, character 13"),
+        ('{"info": [1 2]}', "is not JSON: expected ,: line 1, character 13"),
+        ('{"info"= 1}', "is not JSON: expected :: line 1, character 8"),
+        ('{"info": 1} {}', "is not JSON: text after the end: line 1, character 13"),
+        ("", "is not JSON: expected {: line 1, character 1"),
+        ('{"n": ' + "[" * 100_000, "is not JSON: nested too deep"),
+        ('{"n": ' + "9" * 5000 + "}", "is not JSON: Exceeds the limit"),
+        ('{"info": "\udc80"}', "is not JSON: 'utf-8' codec can't decode byte 0x80 in position 10"),
         (
             "[1, 2]",
             "is not COCO: expected an object with lists images, annotations, categories; found a list",
@@ -234,10 +385,39 @@ def test_faulty_content_is_refused_in_one_line(
         ),
     ],
 )
-def test_what_is_not_coco_is_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "annotations.json").write_text(text)
-    with pytest.raises(UserError, match=re.escape(message)):
+@pytest.mark.parametrize("chunk", [1 << 20, 9])
+def test_what_is_not_coco_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str, chunk: int
+) -> None:
+    monkeypatch.setattr("tablesense.data.json_members.CHUNK", chunk)
+    (tmp_path / "annotations.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UserError, match=re.escape(message)) as raised:
         read_coco(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_fault_far_from_the_end_is_told_without_reading_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tablesense.data.json_members.CHUNK", 16)
+    file = tmp_path / "annotations.json"
+    file.write_text('{"images": [{"id": one}, ' + '{"id": 1}, ' * 10_000)
+    read = 0
+
+    class Counted(io.TextIOWrapper):
+        def read(self, size: int | None = -1, /) -> str:
+            nonlocal read
+            text = super().read(size)
+            read += len(text)
+            return text
+
+    def counted(path: Path, mode: str = "r", **options: Any) -> Any:
+        return io.open(path, mode) if mode == "rb" else Counted(io.open(path, "rb"), **options)  # noqa: UP020
+
+    monkeypatch.setattr(Path, "open", counted)
+    with pytest.raises(UserError, match=r"Expecting value: line 1, character 20"):
+        read_coco(file)
+    assert 0 < read < 500
 
 
 def test_a_broken_image_is_refused_when_its_size_is_needed(tmp_path: Path) -> None:
@@ -252,3 +432,23 @@ def test_contents_counts_by_kind(tmp_path: Path, write_images: Write) -> None:
     write_images("a.png", "b.PNG", "one/c.png")
     (tmp_path / "README").touch()
     assert contents(tmp_path) == "2 .png, 1 without a suffix, 1 folder"
+
+
+def test_images_are_found_in_the_first_folder_that_has_them_with_one_listing_each(
+    tmp_path: Path, write_images: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_images("one/a.png", "two/a.png", "two/b.png", "two/in/c.png", "one/in/d.png")
+    names = ["a.png", "b.png", "in/c.png", "in/d.png", "./b.png"]
+    listed: list[str] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: (listed.append(str(folder)), scandir(folder))[1])
+    folders = (tmp_path / "none", tmp_path / "one", tmp_path / "two")
+    homes = locate_folders(names, folders, tmp_path)
+    assert homes == [str(tmp_path / home) for home in ("one", "two", "two/in", "one/in", "two")]
+    assert sorted({*listed}) == sorted(str(tmp_path / home) for home in ("one", "two", "one/in", "two/in"))
+    found = locate([*names, "a.png"], folders, tmp_path)
+    assert found == {name: Path(home, Path(name).name) for name, home in zip(names, homes, strict=True)}
+    with pytest.raises(
+        UserError, match=r"2 of 3 images named in .* are missing; the first is .*/one/in/x\.png"
+    ):
+        locate_folders(["in/x.png", "a.png", "in/x.png", "y.png"], folders, tmp_path)

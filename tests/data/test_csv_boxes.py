@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,10 +84,52 @@ def test_a_csv_of_something_else_beside_it_is_left_alone(tmp_path: Path, write_i
     assert len(read_csv_boxes(tmp_path).splits["all"]) == 1
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path, write_images: Write) -> None:
-    write_csv(tmp_path, "a.png,10,20,30,40,table", header="\ufeff" + HEADER)
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize(
+    ("separator", "row"),
+    [
+        (";", "a.png;10,5;20;30;40,25;table;"),
+        ("\t", "a.png\t10.5\t20\t30\t40.25\ttable"),
+        (",", '"a.png",10.5,20,30,40.25,"table"'),
+    ],
+)
+def test_cells_may_be_separated_as_excel_writes_them(
+    tmp_path: Path, write_images: Write, mark: str, separator: str, row: str
+) -> None:
+    write_csv(tmp_path, row, header=mark + HEADER.replace(",", separator))
     write_images("images/a.png")
-    assert len(read_csv_boxes(tmp_path).splits["all"][0].boxes) == 1
+    page = read_csv_boxes(tmp_path).splits["all"][0]
+    assert (page.boxes, page.labels) == (((10.5, 20, 30, 40.25),), ("table",))
+
+
+def test_two_names_of_one_image_are_one_page(tmp_path: Path, write_images: Write) -> None:
+    write_csv(tmp_path, "images/a.png,10,20,30,40,table", "a.png,50,20,70,40,table")
+    write_images("images/a.png")
+    (page,) = read_csv_boxes(tmp_path).splits["all"]
+    assert page.boxes == ((10, 20, 30, 40), (50, 20, 70, 40))
+
+
+@pytest.mark.parametrize("name", ["../a.png", "images/../../a.png", "/etc/a.png"])
+def test_a_path_that_leaves_the_folder_is_refused(tmp_path: Path, write_images: Write, name: str) -> None:
+    write_images("a.png", "set/images/b.png")
+    file = write_csv(tmp_path / "set", f"{name},10,20,30,40,table")
+    with pytest.raises(UserError, match=re.escape(f"{file} names a file {name!r}, which leads out")):
+        read_csv_boxes(tmp_path / "set")
+
+
+def test_many_rows_are_read_in_little_memory(tmp_path: Path, write_images: Write) -> None:
+    names = [f"{i}.png" for i in range(10)]
+    write_images(*names)
+    write_csv(tmp_path, *(f"{names[i % 10]},{i % 90},20,{i % 90 + 9},40,table" for i in range(5_000)))
+    read_csv_boxes(tmp_path)
+    tracemalloc.start()
+    try:
+        pages = read_csv_boxes(tmp_path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert pages.splits["all"].counts.tolist() == [500] * 10
+    assert peak / 5_000 < 200
 
 
 @pytest.mark.parametrize(
@@ -130,7 +173,7 @@ def test_faulty_folders_are_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"found an empty file"):
         read_csv_boxes(tmp_path)
     file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match=r"tables\.csv cannot be read as CSV"):
+    with pytest.raises(UserError, match=r"tables\.csv cannot be read as CSV: .*: save it as UTF-8"):
         read_csv_boxes(tmp_path)
     write_csv(tmp_path)
     (tmp_path / "more.csv").write_text(HEADER)
