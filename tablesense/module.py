@@ -101,7 +101,7 @@ class TableDETRModule(LightningModule):
         )
         self.val_metrics, self.test_metrics = metrics.clone("val/"), metrics.clone("test/")
         self.source_names: tuple[str, ...] = ()
-        self.source_metrics = torch.nn.ModuleList()
+        self._of_sources = torch.nn.ModuleList()
         self._not_finite = 0
 
     # -- what the network sees and says ------------------------------------------------------------
@@ -220,6 +220,11 @@ class TableDETRModule(LightningModule):
     def _metrics(self, stage: str) -> MetricCollection:
         return self.val_metrics if stage == "val" else self.test_metrics
 
+    @property
+    def source_metrics(self) -> list[MetricCollection]:
+        """The metrics of each of `source_names`, where pages of several data sets are scored."""
+        return [metrics for metrics in self._of_sources if isinstance(metrics, MetricCollection)]
+
     def _log_metrics(self, stage: str) -> None:
         for metrics in (self._metrics(stage), *self.source_metrics):
             if not self.trainer.sanity_checking:
@@ -248,7 +253,7 @@ class TableDETRModule(LightningModule):
         sources = getattr(getattr(data, f"{scored}_pages", None), "sources", ())
         self.source_names = sources if len(sources) > 1 else ()
         own = [DetectionF1(self.score_threshold), CTDaRWeightedF1(self.score_threshold)]
-        self.source_metrics = torch.nn.ModuleList(
+        self._of_sources = torch.nn.ModuleList(
             MetricCollection(own, compute_groups=False).clone(f"{scored}/{name}/")
             for name in self.source_names
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -208,8 +209,8 @@ class TableDataModule(LightningDataModule):
         """The `split` of another data set, or all its pages where it has none of that name."""
         key = f"data.{split}_path"
         splits = self._read(key, path, self.format, None, None)
-        pages = {split: splits[split]} if splits.get(split) else splits
-        return self._checked(pages, split, key)
+        chosen = splits.get(split)
+        return self._checked({split: chosen} if chosen else splits, split, key)
 
     def _read(
         self, key: str, path: Path, format: str, name: str | None, class_map: dict[str, str | None] | None
@@ -235,7 +236,7 @@ class TableDataModule(LightningDataModule):
 
         return {split: table.relabel(rename) for split, table in pages.splits.items()}
 
-    def _checked(self, tables: dict[str, PageTable | None], split: Split, key: str | None = None) -> Mix:
+    def _checked(self, tables: Mapping[str, PageTable | None], split: Split, key: str | None = None) -> Mix:
         """Leave other classes out, say so, and refuse pages that nothing can be learnt from."""
         key = key or self._key
         found = [table for table in tables.values() if table]

@@ -13,9 +13,9 @@ Indices = NDArray[np.int64]
 
 
 class Draw(NamedTuple):
-    """A page to be seen: its index in the data set, and the seed of what chance does to it."""
+    """A page to be seen, by its index, and the seed of what chance does to it."""
 
-    index: int
+    page: int
     seed: int
 
 

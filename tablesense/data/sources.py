@@ -6,6 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Literal, overload
 
@@ -78,10 +79,10 @@ class Mix(Sequence[Page]):
 
     def __init__(self, tables: Sequence[PageTable]) -> None:
         self.tables = tuple(table for table in tables if len(table))
-        self.starts = [0, *np.cumsum([len(table) for table in self.tables]).tolist()]
+        self.starts = list(accumulate((len(table) for table in self.tables), initial=0))
 
     def __len__(self) -> int:
-        return int(self.starts[-1])
+        return self.starts[-1]
 
     @overload
     def __getitem__(self, i: int) -> Page: ...

@@ -189,7 +189,7 @@ def whole(count: int) -> list[Stratum]:
 
 
 def batches_of(order: TrainingOrder) -> list[list[int]]:
-    drawn = [draw.index for draw in order]
+    drawn = [draw.page for draw in order]
     return [drawn[i : i + order.batch_size] for i in range(0, len(drawn), order.batch_size)]
 
 
@@ -217,7 +217,7 @@ def test_the_order_follows_from_seed_and_epoch() -> None:
 
 def test_weights_are_shares_of_an_epoch_and_no_page_repeats_before_all_were_seen() -> None:
     few, many = Stratum(np.arange(4), 3.0), Stratum(np.arange(4, 24), 1.0)
-    drawn = Counter(draw.index for draw in TrainingOrder([few, many], np.zeros(24, bool), 4, 1))
+    drawn = Counter(draw.page for draw in TrainingOrder([few, many], np.zeros(24, bool), 4, 1))
     assert drawn.total() == 24
     assert sum(drawn[i] for i in few.indices) == 18
     assert {drawn[i] for i in few.indices} == {4, 5}
@@ -227,7 +227,7 @@ def test_weights_are_shares_of_an_epoch_and_no_page_repeats_before_all_were_seen
 @pytest.mark.parametrize("count", [1, 2, 7, 8, 9])
 def test_processes_share_an_epoch(count: int) -> None:
     orders = [TrainingOrder(whole(count), np.zeros(count, bool), 2, 1, rank, 3) for rank in range(3)]
-    seen = [[draw.index for draw in order] for order in orders]
+    seen = [[draw.page for draw in order] for order in orders]
     assert {len(pages) for pages in seen} == {-(-count // 3)}
     assert {i for pages in seen for i in pages} == set(range(count))
 
