@@ -139,7 +139,7 @@ class TableDataModule(LightningDataModule):
         if self.wanted_classes is not None:
             return tuple(dict.fromkeys(map(canonical, self.wanted_classes)))
         if all(source.path is None for source in self.sources.values()):
-            return ("table",)
+            return ("table",) if self.synthetic.difficulty == "standard" else ("table", "table rotated")
         tables = [table for source in self.sources for table in self._splits(source).values()]
         names = {label for table in tables for label in table.label_counts()}
         if not names:

@@ -45,6 +45,7 @@ _SUFFIXES = {
     "WEBP": ".webp",
 }
 _BATCH = 16  # rows, with their images, that are in memory at once
+_BUFFER = 2**20  # bytes of a parquet file
 _IN_A_FOLDER = 10_000
 _GLANCE, _PLACES, _DEPTH = 1000, 50, 2  # entries, folders and levels that recognition looks at
 _BEYOND = 1.0  # pixels; `keep_valid` counts a box as leaving its page from there
@@ -342,9 +343,10 @@ def _record(row: Row, columns: _Columns, where: str, number: int, root: Path, pl
     """One row as it is kept: its image in a file, its boxes as they are, its labels as names."""
     boxes, labels = _objects(row, columns, where)
     value = row[columns.image]
-    content, written = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
-    if isinstance(content, str):
-        content, written = None, content
+    if isinstance(value, dict):
+        content, written = value.get("bytes"), value.get("path") or ""
+    else:
+        content, written = (None, value) if isinstance(value, str) else (value, "")
     record: Row = {"boxes": boxes, "labels": labels}
     if content is None and not written:
         return {"fault": "row without image", "where": where}
@@ -357,7 +359,7 @@ def _record(row: Row, columns: _Columns, where: str, number: int, root: Path, pl
                 suffix = _SUFFIXES.get(image.format or "", f".{image.format}".lower())
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             return {"fault": "unreadable image", "where": where}
-        stem = re.sub(r"[^\w.-]+", "_", os.path.splitext(os.path.basename(written or ""))[0])[-80:]
+        stem = re.sub(r"[^\w.-]+", "_", os.path.splitext(os.path.basename(written))[0])[-80:]
         name = f"{number // _IN_A_FOLDER:04}/{number:08}{'-' if stem else ''}{stem}{suffix}"
         file, record["file"] = place / name, name
         file.parent.mkdir(exist_ok=True)
@@ -398,7 +400,7 @@ def _objects(row: Row, columns: _Columns, where: str) -> tuple[list[list[float]]
     boxes = []
     for box in written:
         try:
-            x, y, z, w = map(float, box)
+            x, y, z, w = map(float, box or ())
         except (TypeError, ValueError):
             raise UserError(f"{where}: {columns.boxes}: expected four numbers; found {brief(box)}") from None
         boxes.append([x, y, z, w])
@@ -512,16 +514,16 @@ def _parquet_parts(files: list[Path], root: Path) -> list[_Part]:
             features = Features.from_arrow_schema(parquet.schema_arrow)
 
         def read(columns: list[str], first: int) -> Iterator[Any]:
-            group = 0
-            while first >= groups[group]:
-                first -= groups[group]
-                group += 1
-            with ParquetFile(file) as parquet:
-                wanted = range(group, len(groups))
-                for batch in parquet.iter_batches(_BATCH, row_groups=list(wanted), columns=columns):
-                    if first < batch.num_rows:
-                        yield batch.slice(first)
-                    first = max(0, first - batch.num_rows)
+            with ParquetFile(file, buffer_size=_BUFFER) as parquet:
+                for group, rows in enumerate(groups):
+                    if first >= rows:
+                        first -= rows
+                        continue
+                    # One group at a time: what is read of several stays in memory until the last.
+                    for batch in parquet.iter_batches(_BATCH, row_groups=[group], columns=columns):
+                        if first < batch.num_rows:
+                            yield batch.slice(first)
+                        first = max(0, first - batch.num_rows)
 
         within = file.relative_to(root)
         split = split_of((within.parent / _SHARD.sub("", file.stem)).as_posix())

@@ -18,7 +18,6 @@ from tablesense.errors import UserError
 EXPECTED = "images or PDFs without annotations, for prediction only"
 
 _PDF = ".pdf"
-_TIFF = (".tif", ".tiff")
 _SUFFIXES = IMAGE_SUFFIXES | {_PDF}
 _FAULTY = (OSError, EOFError, ValueError, SyntaxError, TypeError, LookupError, struct.error)
 
@@ -114,11 +113,10 @@ def files_below(root: Path, suffixes: Collection[str]) -> Iterator[tuple[str, li
 
 def _frames(file: Path, dropped: Faults) -> _Frames:
     """The size of each page of a file as displayed, and its number, None for an image of one page."""
-    suffix = file.suffix.lower()
-    if suffix == _PDF:
+    if file.suffix.lower() == _PDF:
         return _pdf_pages(file, dropped)
     try:
-        sizes = _tiff_sizes(file) if suffix in _TIFF else [image_size(file)]
+        sizes = _sizes(file)
     except Image.DecompressionBombError:
         dropped.note("image of too many pixels", file)
         return []
@@ -128,14 +126,16 @@ def _frames(file: Path, dropped: Faults) -> _Frames:
     return [(size, i if len(sizes) > 1 else None) for i, size in enumerate(sizes)]
 
 
-def _tiff_sizes(file: Path) -> list[tuple[int, int]]:
-    """The size of each frame; Pillow turns a TIFF as its orientation says."""
-    sizes = []
+def _sizes(file: Path) -> list[tuple[int, int]]:
+    """The size of each frame of a TIFF, which Pillow turns as its orientation says, or of another image."""
     with Image.open(file) as image:
-        for i in range(getattr(image, "n_frames", 1)):
-            image.seek(i)
-            sizes.append(image.size)
-    return sizes
+        if image.format == "TIFF":
+            sizes = []
+            for i in range(getattr(image, "n_frames", 1)):
+                image.seek(i)
+                sizes.append(image.size)
+            return sizes
+    return [image_size(file)]
 
 
 def _pdf_pages(file: Path, dropped: Faults) -> _Frames:

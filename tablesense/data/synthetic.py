@@ -9,24 +9,32 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TextIO, get_args
 from uuid import uuid4
 
-from tablesense.data.page import Box
 from tablesense.errors import UserError
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from tablesense.data.page import Box
+    from tablesense.data.typesetting.workers import Job
+
+Difficulty = Literal["standard", "hard"]
+
 GENERATOR_VERSION = 9
 """Part of the cache's folder name: raise it with every change that alters a page."""
 
+SHARE_WITHOUT_TABLES = 0.33
+"""The share of pages without a table, unless another is asked for."""
+
 _ANNOTATIONS = "annotations.json"
+_SETTINGS = "settings.json"
+_LABELS = ("table", "table rotated")
 
 
 @dataclass(frozen=True)
@@ -39,15 +47,19 @@ class SyntheticConfig:
         seed: Another seed gives other pages.
         cache_dir: Where they are kept; None means `$XDG_CACHE_HOME/tablesense/synthetic`, or
             `~/.cache/tablesense/synthetic`.
+        difficulty: "hard" adds turned pages and tables (class `table rotated`), nested headings, merged
+            cells, tables side by side, more languages, and forms, contents with leaders, programs, schedules
+            and stamps that are no tables.
 
     Raises:
-        UserError: A number of pages is not positive.
+        UserError: A number of pages is not positive, or there is no such difficulty.
     """
 
     pages: int = 3000
     val_pages: int = 300
     seed: int = 0
     cache_dir: Path | None = None
+    difficulty: Difficulty = "standard"
 
     def __post_init__(self) -> None:
         for name in ("pages", "val_pages"):
@@ -56,6 +68,10 @@ class SyntheticConfig:
                 raise UserError(
                     f"{name}: expected 1 synthetic page or more, found {number}: give a larger number"
                 )
+        if self.difficulty not in get_args(Difficulty):
+            raise UserError(
+                f"difficulty: expected {' or '.join(get_args(Difficulty))}, found {self.difficulty}"
+            )
 
 
 def typeset_page(seed: str) -> tuple[Image.Image, list[Box]]:
@@ -68,53 +84,104 @@ def typeset_page(seed: str) -> tuple[Image.Image, list[Box]]:
         The page as RGB, 640 pixels on its longest side, and the exact ink bounds of each table as
         xyxy pixels, captions and notes excluded. A third of all pages have no table.
     """
-    from tablesense.data.typesetting import typeset_page as typeset  # typst, NumPy and Pillow
+    from tablesense.data.typesetting import set_page  # typst, NumPy and Pillow
 
-    return typeset(seed)
+    page = set_page(seed)
+    return page.image, page.boxes
 
 
-def synthesize(folder: Path, pages: int, seed: str, workers: int | None = None) -> Path:
+def synthesize(
+    folder: Path,
+    pages: int,
+    seed: str,
+    workers: int | None = None,
+    difficulty: Difficulty = "standard",
+    without_tables: float = SHARE_WITHOUT_TABLES,
+    resume: bool = False,
+) -> Path:
     """Write a data set of synthetic pages in COCO's format, unless it is there already.
 
     `folder` gets `images/*.jpg` and `annotations.json`, whose images without annotations are pages
-    without tables. Page i depends on the seed and i only, not on the number of workers. The folder
-    appears when it is complete: what is interrupted leaves no half data set, and of two processes
-    that write the same one, one wins and both find it.
+    without tables. Page i depends on the seed, the difficulty, the share and i only, not on the number
+    of workers. The folder appears when it is complete: what is interrupted leaves no half data set, and
+    of two processes that write the same one, one wins and both find it.
 
     Args:
         folder: Where the data set will be.
         pages: How many pages to set.
         seed: Another seed gives other pages.
         workers: Worker processes; None takes one for each core that this process may use.
+        difficulty: "standard" or "hard", see `SyntheticConfig`.
+        without_tables: The share of pages without a table, from 0 to 1.
+        resume: Keep what is interrupted in a hidden folder beside `folder`, and go on with it next time; then
+            only one process may write the data set.
 
     Returns:
         `folder`.
 
     Raises:
-        UserError: `folder` holds something else, or cannot be written.
+        UserError: `folder` holds something else, or cannot be written, or another process writes it.
     """
+    from tablesense.data.typesetting.workers import RECORD, Job, cores, set_pages
+
     folder = Path(folder)
-    if _complete(folder, pages, seed):
+    job = Job(pages, seed, difficulty, without_tables)
+    if _complete(folder, job):
         return folder
-    draft = folder.parent / f".{folder.name}.{uuid4().hex[:12]}"
+    draft = folder.parent / f".{folder.name}.{'part' if resume else uuid4().hex[:12]}"
+    title = f"Setting {pages} synthetic pages with typst for {folder}: done once, then read from there."
     try:
-        (draft / "images").mkdir(parents=True)
-        found = _set_pages(draft / "images", folder, pages, seed, workers or _cores())
-        found.sort(key=lambda page: page["index"])
-        (draft / _ANNOTATIONS).write_text(json.dumps(_coco(found, seed)), encoding="utf-8")
+        with _owned(draft, job):
+            set_pages(draft, job, workers or cores(), title)
+            _write_coco(draft, job)
+            for name in (_SETTINGS, RECORD):
+                (draft / name).unlink()
         try:
             draft.rename(folder)
         except OSError:
-            if not _complete(folder, pages, seed):
+            if not _complete(folder, job):
                 raise
+            shutil.rmtree(draft)
     except OSError as error:
         raise UserError(
             f"{folder}: expected to write synthetic pages there, found {error.strerror or error}: "
-            "name a cache_dir that can be written"
+            "name a folder, or a cache_dir, that can be written"
         ) from error
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        if not resume:
+            shutil.rmtree(draft, ignore_errors=True)
     return folder
+
+
+@contextmanager
+def _owned(draft: Path, job: Job) -> Iterator[None]:
+    """Keep a draft for this process alone, and for pages of one job alone."""
+    (draft / "images").mkdir(parents=True, exist_ok=True)
+    settings = json.dumps({**asdict(job), "generator": GENERATOR_VERSION})
+    with (draft / _SETTINGS).open("a+", encoding="utf-8") as file:
+        _lock(file, draft)
+        file.seek(0)
+        found = file.read()
+        if found not in ("", settings):
+            raise UserError(
+                f"{draft}: expected half a data set of {settings}, found one of {found}: "
+                "give the same options again, or delete it"
+            )
+        if not found:
+            file.write(settings)
+            file.flush()
+        yield
+
+
+def _lock(file: TextIO, draft: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # where there are no such locks, two processes would set some pages twice
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(f"{draft}: another process is setting these pages: wait for it to end") from None
 
 
 def synthetic_pages(config: SyntheticConfig) -> Path:
@@ -133,113 +200,88 @@ def synthetic_pages(config: SyntheticConfig) -> Path:
     if cache is None:
         home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         cache = Path(home) / "tablesense" / "synthetic"
-    root = (
-        Path(cache).expanduser() / f"v{GENERATOR_VERSION}-seed{config.seed}-{config.pages}+{config.val_pages}"
-    )
-    synthesize(root / "train", config.pages, f"{config.seed}/train")
-    synthesize(root / "val", config.val_pages, f"{config.seed}/val")
+    name = f"v{GENERATOR_VERSION}-seed{config.seed}-{config.pages}+{config.val_pages}"
+    if config.difficulty != "standard":
+        name += f"-{config.difficulty}"
+    root = Path(cache).expanduser() / name
+    synthesize(root / "train", config.pages, f"{config.seed}/train", difficulty=config.difficulty)
+    synthesize(root / "val", config.val_pages, f"{config.seed}/val", difficulty=config.difficulty)
     return root
 
 
-def _complete(folder: Path, pages: int, seed: str) -> bool:
+def _info(job: Job) -> dict[str, Any]:
+    """What annotations say about their pages; what is as usual is not said."""
+    info: dict[str, Any] = {"pages": job.pages, "seed": job.seed, "generator": GENERATOR_VERSION}
+    if job.difficulty != "standard":
+        info["difficulty"] = job.difficulty
+    if job.without_tables != SHARE_WITHOUT_TABLES:
+        info["without_tables"] = job.without_tables
+    return info
+
+
+def _complete(folder: Path, job: Job) -> bool:
     """Whether the data set is there; something else in its place is the person's to decide about."""
     annotations = folder / _ANNOTATIONS
     if not annotations.is_file():
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
             raise UserError(
                 f"{folder}: expected no folder or synthetic pages, found other files: name another folder"
             )
         return False
-    info = json.loads(annotations.read_text(encoding="utf-8")).get("info", {})
-    expected = {"pages": pages, "seed": seed, "generator": GENERATOR_VERSION}
-    if any(info.get(key) != value for key, value in expected.items()):
+    try:
+        info = json.loads(annotations.read_text(encoding="utf-8"))["info"]
+        info = {**info} if "generator" in info else {}
+    except (ValueError, TypeError, KeyError):
+        info = {}
+    expected = _info(job)
+    if {key: info.get(key) for key in ("difficulty", "without_tables", *expected)} != {
+        "difficulty": None, "without_tables": None, **expected,
+    }:  # fmt: skip
         raise UserError(
-            f"{folder}: expected {pages} pages of seed {seed} by generator {GENERATOR_VERSION}, found "
-            f"{info.get('pages')} of seed {info.get('seed')} by {info.get('generator')}: "
+            f"{folder}: expected {_described(expected)}, found {_described(info)}: "
             "name another folder or delete this one"
         )
     return True
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _set_pages(images: Path, folder: Path, pages: int, seed: str, workers: int) -> list[dict[str, Any]]:
-    """Set all pages in worker processes and collect their sizes and boxes."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    console.print(
-        f"Setting {pages} synthetic pages with typst for {folder}: done once, then read from there.",
-        highlight=False,
-        soft_wrap=True,
+def _described(info: dict[str, Any]) -> str:
+    if not info:
+        return f"an {_ANNOTATIONS} of other pages"
+    share = f", {info['without_tables']} of them without tables" if "without_tables" in info else ""
+    return (
+        f"{info.get('pages')} {info.get('difficulty', 'standard')} pages of seed {info.get('seed')}{share} "
+        f"by generator {info.get('generator')}"
     )
-    workers = max(1, min(workers, pages))
-    # Plain subprocesses: neither fork under a caller with threads, nor multiprocessing's spawn, which
-    # imports the caller's main module again, torch and all, and asks for a guard in it.
-    command = [sys.executable, "-m", "tablesense.data.typesetting", str(images), str(pages), seed]
-    package_root = str(Path(__file__).parents[2])
-    paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "TMPDIR": str(images.parent),  # removed with the draft, should a worker be killed
-        "RAYON_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-    }
-    processes = [
-        subprocess.Popen([*command, str(k), str(workers)], stdout=subprocess.PIPE, text=True, env=environment)
-        for k in range(workers)
-    ]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with (
-        Progress(*columns, console=console, transient=True) as progress,
-        ThreadPoolExecutor(workers) as readers,
-    ):
-        task = progress.add_task("pages", total=pages)
-
-        def follow(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
-            found = []
-            for line in process.stdout or ():
-                found.append(json.loads(line))
-                progress.advance(task)
-            return found
-
-        try:
-            found = [page for part in readers.map(follow, processes) for page in part]
-            failed = any([process.wait() for process in processes])
-        finally:
-            for process in processes:  # before the readers are waited for, who read to the end
-                process.kill()
-                process.wait()
-    if failed or len(found) != pages:
-        raise RuntimeError(f"a worker that sets synthetic pages failed after {len(found)} of {pages} pages")
-    return found
 
 
-def _coco(found: list[dict[str, Any]], seed: str) -> dict[str, Any]:
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for page in found:
-        number = page["index"] + 1
-        images.append(
-            {"id": number, "file_name": page["file"], "width": page["width"], "height": page["height"]}
-        )
-        for x0, y0, x1, y1 in page["boxes"]:
-            width, height = x1 - x0, y1 - y0
-            annotations.append({
-                "id": len(annotations) + 1,
-                "image_id": number,
-                "category_id": 1,
-                "bbox": [x0, y0, width, height],
-                "area": width * height,
-                "iscrowd": 0,
-            })  # fmt: skip
-    return {
-        "info": {"pages": len(found), "seed": seed, "generator": GENERATOR_VERSION},
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": 1, "name": "table"}],
-    }
+def _write_coco(draft: Path, job: Job) -> None:
+    """Write the annotations from the record of the pages, one of them in memory at a time."""
+    from tablesense.data.typesetting.workers import recorded
+
+    # By index, and where two processes set the same page, once.
+    lines = [line for _, line in sorted(dict(recorded(draft)).items())]
+    found: set[str] = set()
+    with (draft / _ANNOTATIONS).open("w", encoding="utf-8") as file:
+        file.write(f'{{"info": {json.dumps(_info(job))}, "images": [')
+        for k, page in enumerate(map(json.loads, lines)):
+            image = {"id": page["index"] + 1, "file_name": page["file"]}
+            image |= {"width": page["width"], "height": page["height"]}
+            file.write(f"{', ' if k else ''}{json.dumps(image)}")
+            found.update(page["labels"])
+        file.write('], "annotations": [')
+        number = 0
+        for page in map(json.loads, lines):
+            for (x0, y0, x1, y1), label in zip(page["boxes"], page["labels"], strict=True):
+                number += 1
+                width, height = x1 - x0, y1 - y0
+                annotation = {
+                    "id": number,
+                    "image_id": page["index"] + 1,
+                    "category_id": _LABELS.index(label) + 1,
+                    "bbox": [x0, y0, width, height],
+                    "area": width * height,
+                    "iscrowd": 0,
+                }
+                file.write(f"{', ' if number > 1 else ''}{json.dumps(annotation)}")
+        categories = [{"id": k + 1, "name": name} for k, name in enumerate(_LABELS) if not k or name in found]
+        file.write(f'], "categories": {json.dumps(categories)}}}')

@@ -298,9 +298,10 @@ def _undescribed(path: Path, places: list[str], dropped: Faults) -> _DataSet:
         for folder, names in files_below(path / place, IMAGE_SUFFIXES):
             full = os.path.normpath(os.path.join(place, folder))
             splits.setdefault(split_of(full) or "all", []).append(_Folder(full, names, True))
-    for folder in splits.pop("all") if len(splits) > 1 and "all" in splits else ():
-        for name in folder.names:
-            dropped.note("image outside the folders of train, val and test", path / folder.place / name)
+    if len(splits) > 1:
+        for stray in splits.pop("all", []):
+            for name in stray.names:
+                dropped.note("image outside the folders of train, val and test", path / stray.place / name)
     homes = [path, *(path / _label_places(place)[0] for place in places)]
     file = next((home / _CLASSES for home in homes if (home / _CLASSES).is_file()), None)
     if file is None:

@@ -290,6 +290,14 @@ def test_synthetic_pages_are_the_default(tmp_path: Path) -> None:
     assert max(train["pixel_values"].shape[2:]) <= 96
 
 
+def test_hard_synthetic_pages_have_turned_tables_too(tmp_path: Path) -> None:
+    made = SyntheticConfig(pages=24, val_pages=4, cache_dir=tmp_path, difficulty="hard")
+    data = build(None, synthetic=made)
+    assert data.class_names == ("table", "table rotated")
+    found = {label for page in data.train_pages for label in page.labels}
+    assert found == {"table", "table rotated"}
+
+
 def test_a_data_set_brings_its_own_splits(tmp_path: Path) -> None:
     write_pages(tmp_path, train=tables("a", "b"), val=tables("c"), test=tables("d"))
     data = build(tmp_path)

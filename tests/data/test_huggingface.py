@@ -59,7 +59,7 @@ def rows(count: int = 1, **columns: Any) -> Any:
 
 def parquet(file: Path, dataset: Any) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    dataset.to_parquet(str(file))
+    dataset.to_parquet(str(file), batch_size=18)
 
 
 def only(pages: Pages) -> Page:

@@ -13,39 +13,62 @@ import numpy as np
 from PIL import Image
 
 from tablesense.data.page import Box
+from tablesense.data.synthetic import SHARE_WITHOUT_TABLES
+from tablesense.data.typesetting import scripts
 from tablesense.data.typesetting.composition import compose, draw_language
+from tablesense.data.typesetting.hard import compose_hard, draw_turn
 from tablesense.data.typesetting.look import Look, families
 from tablesense.data.typesetting.words import LANGUAGES, Writer
 
 LONGEST_SIDE = 640
-SHARE_WITHOUT_TABLES = 0.33
 
 _ATTEMPTS = 60
 _CONTRAST = 20  # levels of 255 by which ink differs from paper
 
 
-def typeset_page(seed: str) -> tuple[Image.Image, list[Box]]:
+class SetPage(NamedTuple):
+    """A page that was set.
+
+    Attributes:
+        image: The page as RGB, 640 pixels on its longest side.
+        boxes: The ink bounds of each table as xyxy pixels.
+        labels: What each of them is: "table", or "table rotated" where its letters run up or down the page.
+    """
+
+    image: Image.Image
+    boxes: list[Box]
+    labels: list[str]
+
+
+def set_page(
+    seed: str, difficulty: str = "standard", without_tables: float = SHARE_WITHOUT_TABLES
+) -> SetPage:
     """Set one page.
 
     Args:
         seed: Everything on the page follows from it, on machines with the same fonts.
-
-    Returns:
-        The page as RGB, 640 pixels on its longest side, and the ink bounds of each table as
-        xyxy pixels; no table for a third of all seeds.
+        difficulty: "standard" or "hard".
+        without_tables: The share of seeds that give a page without tables.
     """
-    with_tables = Random(seed).random() >= SHARE_WITHOUT_TABLES
+    with_tables = Random(seed).random() >= without_tables
     for attempt in range(_ATTEMPTS):
-        page = _attempt(Random(f"{seed}#{attempt}"), with_tables)
+        page = _attempt(Random(f"{seed}#{attempt}"), difficulty, with_tables)
         if page is not None:
             return page
     raise RuntimeError(f"no page could be set for seed {seed!r} in {_ATTEMPTS} attempts")
 
 
-def _attempt(random: Random, with_tables: bool) -> tuple[Image.Image, list[Box]] | None:
+def _attempt(random: Random, difficulty: str, with_tables: bool) -> SetPage | None:
     """A page, or None where a table did not fit or cannot be told from what surrounds it."""
-    writer = draw_language(Writer(random, LANGUAGES[0]), bool(families("chinese")))
-    look, source = compose(writer, with_tables)
+    writer = Writer(random, LANGUAGES[0])
+    turn = 0
+    if difficulty == "hard":
+        writer = scripts.draw_language(writer)
+        look, source = compose_hard(writer, with_tables)
+        turn = draw_turn(writer, look)
+    else:
+        writer = draw_language(writer, bool(families("chinese")))
+        look, source = compose(writer, with_tables)
     pdf, frames = compile_page(source)
     if bool(frames) != with_tables or not all(frame.fits(look) for frame in frames):
         return None
@@ -57,7 +80,23 @@ def _attempt(random: Random, with_tables: bool) -> tuple[Image.Image, list[Box]]
         for frame in frames
     ]
     found = [box for box in boxes if box is not None]
-    return (image, found) if len(found) == len(boxes) else None
+    if len(found) < len(boxes):
+        return None
+    labels = ["table rotated" if (frame.turn + turn) % 180 else "table" for frame in frames]
+    return SetPage(*_turned(image, found, turn), labels)
+
+
+def _turned(image: Image.Image, boxes: list[Box], turn: int) -> tuple[Image.Image, list[Box]]:
+    """The page turned by so many degrees against the clock, and its boxes with it."""
+    width, height = image.size
+    match turn:
+        case 90:
+            boxes = [(y0, width - x1, y1, width - x0) for x0, y0, x1, y1 in boxes]
+            return image.transpose(Image.Transpose.ROTATE_90), boxes
+        case 270:
+            boxes = [(height - y1, x0, height - y0, x1) for x0, y0, x1, y1 in boxes]
+            return image.transpose(Image.Transpose.ROTATE_270), boxes
+    return image, boxes
 
 
 @cache
@@ -69,24 +108,48 @@ def _fonts() -> Any:
 
 
 class _Frame(NamedTuple):
-    """Where typst put a table and its last cell, and the width it was given, in points."""
+    """Where typst put a table, in points, and whether it kept to the room it was given.
+
+    Attributes:
+        x0: Its left.
+        y0: Its top.
+        x1: Its right.
+        y1: Its bottom.
+        turn: By how many degrees it is turned against the clock.
+        whole: Whether all its rows stand in its frame, and the frame is no wider than its room.
+    """
 
     x0: float
     y0: float
     x1: float
     y1: float
-    last: float
-    room: float
+    turn: int
+    whole: bool
 
     def fits(self, look: Look) -> bool:
         """Whether all of the table stands on the page, within its room."""
         return (
-            self.x1 - self.x0 <= self.room + 1
-            and self.last < self.y1
+            self.whole
             and self.x0 >= 2
+            and self.y0 >= 2
             and self.x1 <= look.width - 2
             and self.y1 <= look.height - look.margins[3] + 1
         )
+
+
+def _frame(
+    start: tuple[float, float], seal: tuple[float, float], end: tuple[float, float], room: float
+) -> _Frame:
+    """The frame between two corners, those where the table's own letters start and end."""
+    (x0, y0), (x1, y1) = start, end
+    frame = min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
+    across, down = frame[2] - frame[0], frame[3] - frame[1]
+    # How far its letters run, and whether the last row starts before the frame ends, as its reader sees it.
+    if x1 >= x0 and y1 < y0:
+        return _Frame(*frame, turn=90, whole=down <= room + 1 and seal[0] < x1)
+    if x1 < x0 and y1 >= y0:
+        return _Frame(*frame, turn=270, whole=down <= room + 1 and seal[0] > x1)
+    return _Frame(*frame, turn=0, whole=across <= room + 1 and seal[1] < y1)
 
 
 def compile_page(source: str) -> tuple[bytes, list[_Frame]]:
@@ -102,8 +165,8 @@ def compile_page(source: str) -> tuple[bytes, list[_Frame]]:
     assert isinstance(pdf, bytes)
     marks = zip(corners[::3], corners[1::3], corners[2::3], strict=True)
     frames = [
-        _Frame(x0, y0, x1, y1, last, room)
-        for (page, x0, y0, room), (_, _, last), (_, x1, y1) in marks
+        _frame((x0, y0), (x, y), (x1, y1), room)
+        for (page, x0, y0, room), (_, x, y), (_, x1, y1) in marks
         if page == 1
     ]
     return pdf, frames

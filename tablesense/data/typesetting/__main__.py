@@ -1,4 +1,4 @@
-"""A worker of `tablesense.data.synthetic`: sets every n-th page and prints what is on it."""
+"""A worker: sets every n-th page of a job and prints what is on it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,33 @@ import signal
 import sys
 from pathlib import Path
 
-from tablesense.data.typesetting import typeset_page
+from tablesense.data.typesetting import set_page
+from tablesense.data.typesetting.workers import Job, recorded
 
 
-def main(folder: Path, pages: int, seed: str, first: int, step: int) -> None:
-    """Write pages `first`, `first + step`, … to the folder, and a line of JSON for each to stdout."""
-    for index in range(first, pages, step):
-        image, boxes = typeset_page(f"{seed}/{index}")
+def main(draft: Path, job: Job, first: int, step: int) -> None:
+    """Write pages `first`, `first + step`, … of a job to the draft, and a line of JSON for each to stdout.
+
+    Pages that the draft's record has are left out.
+    """
+    done = {index for index, _ in recorded(draft)}
+    for index in range(first, job.pages, step):
+        if index in done:
+            continue
+        image, boxes, labels = set_page(f"{job.seed}/{index}", job.difficulty, job.without_tables)
         name = f"{index:06}.jpg"
-        image.save(folder / name, quality=90)
-        page = {"index": index, "file": name, "width": image.width, "height": image.height, "boxes": boxes}
+        image.save(draft / "images" / name, quality=90)
+        page = {
+            "index": index,
+            "file": name,
+            "width": image.width,
+            "height": image.height,
+            "boxes": boxes,
+            "labels": labels,
+        }
         print(json.dumps(page), flush=True)
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller ends its workers
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
+    main(Path(sys.argv[1]), Job(**json.loads(sys.argv[2])), int(sys.argv[3]), int(sys.argv[4]))

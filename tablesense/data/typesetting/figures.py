@@ -10,34 +10,40 @@ from tablesense.data.typesetting.words import Writer, quoted
 _SERIES = ("1f4e8c", "c0392b", "d9822b", "0b6e4f", "6b3fa0", "f2c14e", "444444", "999999", "2f9fd0", "c8c8c8")
 
 
-class _Canvas:
+class Canvas:
     """Shapes placed on a rectangle of fixed size; typst draws them in order."""
 
-    def __init__(self, width: float, height: float) -> None:
-        self.width, self.height = width, height
+    def __init__(self, width: float, height: float, hyphenate: bool = True) -> None:
+        self.width, self.height, self.hyphenate = width, height, hyphenate
         self.shapes: list[str] = []
 
     def put(self, x: float, y: float, shape: str) -> None:
+        """Place a typst expression."""
         self.shapes.append(f"place(dx: {x:.1f}pt, dy: {y:.1f}pt, {shape})")
 
     def rect(self, x: float, y: float, width: float, height: float, style: str) -> None:
+        """A rectangle; `style` holds typst's arguments for its fill and stroke."""
         self.put(x, y, f"rect(width: {max(0.1, width):.1f}pt, height: {max(0.1, height):.1f}pt, {style})")
 
     def line(self, x0: float, y0: float, x1: float, y1: float, stroke: str) -> None:
+        """A straight line."""
         self.put(
             0, 0, f"line(start: ({x0:.1f}pt, {y0:.1f}pt), end: ({x1:.1f}pt, {y1:.1f}pt), stroke: {stroke})"
         )
 
     def path(self, points: list[tuple[float, float]], stroke: str) -> None:
+        """A line through points."""
         start, *rest = (f"({x:.1f}pt, {y:.1f}pt)" for x, y in points)
         moves = ", ".join(f"curve.line({point})" for point in rest)
         self.put(0, 0, f"curve(stroke: {stroke}, curve.move({start}), {moves})")
 
     def polygon(self, points: list[tuple[float, float]], style: str) -> None:
+        """A closed shape."""
         corners = ", ".join(f"({x:.1f}pt, {y:.1f}pt)" for x, y in points)
         self.put(0, 0, f"polygon({style}, {corners})")
 
     def text(self, x: float, y: float, text: str, size: float, place: str = "", turn: int = 0) -> None:
+        """Text that hangs from its point; `place` says by which of its corners or sides."""
         body = f"text(size: {size:.1f}pt, {quoted(text.replace(' ', chr(160)))})"  # no room to wrap in
         if turn:
             body = f"rotate({turn}deg, reflow: true, {body})"
@@ -47,15 +53,17 @@ class _Canvas:
         self.put(x, y, body)
 
     def source(self, look: Look) -> str:
+        """The drawing as a typst expression."""
+        whole = "" if self.hyphenate else ", hyphenate: false"
         return (
             f"block(width: {self.width:.1f}pt, height: {self.height:.1f}pt, breakable: false, "
-            f"{{ set text(font: {quoted(look.figures)}); {'; '.join(self.shapes)} }})"
+            f"{{ set text(font: {quoted(look.figures)}{whole}); {'; '.join(self.shapes)} }})"
         )
 
 
 def chart(w: Writer, look: Look, width: float, height: float) -> str:
     """A bar, line, scatter or pie chart with axes, grid and legend."""
-    canvas = _Canvas(width, height)
+    canvas = Canvas(width, height)
     small = max(4.5, look.size * w.between(0.5, 0.8))
     coloured = not look.mono and w.chance(0.6)
     fills = w.random.sample(
@@ -96,7 +104,7 @@ def chart(w: Writer, look: Look, width: float, height: float) -> str:
 Frame = tuple[float, float, float, float]
 
 
-def _axes(w: Writer, canvas: _Canvas, frame: Frame, small: float) -> None:
+def _axes(w: Writer, canvas: Canvas, frame: Frame, small: float) -> None:
     left, top, right, bottom = frame
     if w.chance(0.35):
         fill = w.choice(("d0d0d0", "eeeeee", "ffffff"))
@@ -123,7 +131,7 @@ def _axes(w: Writer, canvas: _Canvas, frame: Frame, small: float) -> None:
         canvas.text(small * 0.3, (top + bottom) / 2, w.term(1, 2), small, "left + horizon", -90)
 
 
-def _bars(w: Writer, canvas: _Canvas, frame: Frame, fills: list[str], small: float) -> None:
+def _bars(w: Writer, canvas: Canvas, frame: Frame, fills: list[str], small: float) -> None:
     left, top, right, bottom = frame
     groups, stacked = w.count(3, 14), w.chance(0.3)
     slot = (right - left) / groups
@@ -140,7 +148,7 @@ def _bars(w: Writer, canvas: _Canvas, frame: Frame, fills: list[str], small: flo
             base -= height if stacked else 0
 
 
-def _rows(w: Writer, canvas: _Canvas, frame: Frame, fills: list[str], small: float) -> None:
+def _rows(w: Writer, canvas: Canvas, frame: Frame, fills: list[str], small: float) -> None:
     left, top, right, bottom = frame
     bars = w.count(3, 10)
     slot = (bottom - top) / bars
@@ -154,7 +162,7 @@ def _rows(w: Writer, canvas: _Canvas, frame: Frame, fills: list[str], small: flo
             x += length
 
 
-def _lines(w: Writer, canvas: _Canvas, frame: Frame, fills: list[str], small: float) -> None:
+def _lines(w: Writer, canvas: Canvas, frame: Frame, fills: list[str], small: float) -> None:
     left, top, right, bottom = frame
     for fill in fills:
         number, level = w.count(4, 60), w.between(0.15, 0.85)
@@ -168,7 +176,7 @@ def _lines(w: Writer, canvas: _Canvas, frame: Frame, fills: list[str], small: fl
                 canvas.rect(x - 1.5, y - 1.5, 3, 3, f'fill: rgb("{fill}")')
 
 
-def _scatter(w: Writer, canvas: _Canvas, frame: Frame, fills: list[str], small: float) -> None:
+def _scatter(w: Writer, canvas: Canvas, frame: Frame, fills: list[str], small: float) -> None:
     left, top, right, bottom = frame
     for fill in fills:
         cx, cy = w.between(0.2, 0.8), w.between(0.2, 0.8)
@@ -181,7 +189,7 @@ def _scatter(w: Writer, canvas: _Canvas, frame: Frame, fills: list[str], small: 
             )
 
 
-def _pie(w: Writer, canvas: _Canvas, frame: Frame, fills: list[str], small: float) -> None:
+def _pie(w: Writer, canvas: Canvas, frame: Frame, fills: list[str], small: float) -> None:
     left, top, right, bottom = frame
     cx, cy = (left + right) / 2, (top + bottom) / 2
     radius, flat = min(right - left, bottom - top) / 2.2, w.choice((1.0, 1.0, 0.5))
@@ -215,7 +223,7 @@ def panels(w: Writer, look: Look, width: float, height: float) -> str:
 
 def diagram(w: Writer, look: Look, width: float, height: float) -> str:
     """Boxes joined by arrows, as in an organisation chart or a flow diagram."""
-    canvas = _Canvas(width, height)
+    canvas = Canvas(width, height)
     small = max(5, look.size * w.between(0.55, 0.8))
     across, down = w.count(1, 4), w.count(2, 4)
     cell_w, cell_h = width / across, height / down
@@ -259,7 +267,7 @@ def photograph(w: Writer, look: Look, width: float, height: float) -> str:
 
 def map_sketch(w: Writer, look: Look, width: float, height: float) -> str:
     """Regions with ragged borders and names."""
-    canvas = _Canvas(width, height)
+    canvas = Canvas(width, height)
     if w.chance(0.5):
         canvas.rect(0, 0, width, height, "stroke: 0.6pt")
     for _ in range(w.count(3, 9)):

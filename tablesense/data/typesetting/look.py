@@ -42,9 +42,23 @@ _FAMILIES = {
         "Noto Sans CJK SC", "Noto Serif CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei",
         "WenQuanYi Micro Hei", "PingFang SC", "SimSun", "Microsoft YaHei",
     ),
+    "japanese": (
+        "Noto Sans CJK JP", "Noto Serif CJK JP", "Source Han Sans", "IPAGothic", "IPAMincho", "TakaoGothic",
+        "Hiragino Sans", "MS Mincho", "Yu Gothic",
+    ),
+    "korean": (
+        "Noto Sans CJK KR", "Noto Serif CJK KR", "Source Han Sans K", "NanumGothic", "NanumMyeongjo",
+        "Apple SD Gothic Neo", "Malgun Gothic",
+    ),
+    "arabic": (
+        "DejaVu Sans", "Noto Sans Arabic", "Noto Naskh Arabic", "Amiri", "Scheherazade New", "Geeza Pro",
+    ),
+    "hebrew": ("DejaVu Sans", "Noto Sans Hebrew", "Noto Serif Hebrew", "FreeSerif", "FreeSans"),
+    "armenian": ("DejaVu Sans", "DejaVu Serif", "Noto Sans Armenian", "Noto Serif Armenian"),
+    "devanagari": ("Noto Sans Devanagari", "Noto Serif Devanagari", "Lohit Devanagari", "Mangal"),
 }  # fmt: skip
 
-_HUES = (
+HUES = (
     "1f4e8c",
     "0b6e4f",
     "c0392b",
@@ -61,7 +75,12 @@ _HUES = (
 
 @cache
 def families(kind: str) -> tuple[str, ...]:
-    """The families of a kind that this machine has: "serif", "sans", "mono" or "chinese"."""
+    """The families of a kind that this machine has.
+
+    Args:
+        kind: "serif", "sans" or "mono", or the script of a language that these lack: "chinese", "japanese",
+            "korean", "arabic", "hebrew", "armenian" or "devanagari".
+    """
     from typst import Fonts
 
     present = set(Fonts().families())
@@ -100,6 +119,7 @@ class Look:
         caption_below: Whether captions stand below tables.
         caption_align: Where captions stand.
         caption_style: How captions are set: "bold", "italic", "plain" or "accent".
+        smallest: The size that letters of tables do not go below.
     """
 
     genre: str
@@ -123,6 +143,7 @@ class Look:
     caption_below: bool
     caption_align: str
     caption_style: str
+    smallest: float = 5.2
 
     @property
     def area(self) -> tuple[float, float]:
@@ -151,12 +172,12 @@ def draw_look(w: Writer) -> Look:
         width, height = height, width
     width = round(width / squeeze)  # the image is squeezed back to the paper's own shape
     serif, sans, mono = families("serif"), families("sans") or families("serif"), families("mono")
-    chinese = families("chinese")
+    own = families(w.language.script) if w.language.script != "latin" else ()
     body = w.choice({"typewriter": mono, "slide": sans}.get(genre) or (serif if w.chance(0.6) else sans))
     heads = body if w.chance(0.6) else w.choice(sans)
     table_face = body if w.chance(0.75) or genre == "typewriter" else w.choice(sans)
-    if w.language.code == "zh" and chinese:
-        body = heads = table_face = w.choice(chinese)
+    if own:
+        body = heads = table_face = w.choice(own)
     columns = {
         "report": lambda: w.pick({1: 0.85, 2: 0.15}),
         "annual": lambda: w.pick({1: 0.35, 2: 0.5, 3: 0.15}),
@@ -204,7 +225,7 @@ def draw_look(w: Writer) -> Look:
         spacing=round(spacing, 2),
         indent=round(indent, 2),
         justified=w.chance(0.25 if genre == "typewriter" else 0.65),
-        accent="000000" if w.chance(0.5) or genre == "typewriter" else w.choice(_HUES),
+        accent="000000" if w.chance(0.5) or genre == "typewriter" else w.choice(HUES),
         paper="ffffff" if w.chance(0.95) else w.choice(("fbf8ef", "f4f4f4", "f2f7fb", "fffde8")),
         squeeze=squeeze,
         numbered=w.chance(0.5),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tablesense.data.typesetting.look import Look, tint
 from tablesense.data.typesetting.words import Writer, quoted
 
+_NARROWEST = 20  # points of margin that running heads need
+
 
 def paper(w: Writer, look: Look) -> str:
     """The typst rules that set up the page: size, margins, running heads, fonts."""
@@ -21,6 +23,10 @@ def paper(w: Writer, look: Look) -> str:
         "none", f"align(center, {number})", f"h(1fr) + {number}",
         f"{running} + h(1fr) + {number}", f"{number} + h(1fr)",
     ))  # fmt: skip
+    if top < _NARROWEST:
+        head = "none"
+    if bottom < _NARROWEST:
+        foot = "none"
     small = f"set text(size: {size:.1f}pt)"
     justify, hyphenate = str(look.justified).lower(), str(w.chance(0.7)).lower()
     return (

@@ -8,7 +8,7 @@ from tablesense.data.typesetting.words import Writer, quoted
 
 def statement(w: Writer, look: Look, width: float, height: float) -> str:
     """A financial statement: indented labels, currency signs, rules under subtotals, wide empty columns."""
-    size = round(max(5.2, look.size * w.between(0.75, 1.0)), 2)
+    size = round(max(look.smallest, look.size * w.between(0.75, 1.0)), 2)
     letter = size * (0.6 if look.mono else 0.5)
     digits = w.count(2, 6)
     years = min(w.choice((1, 2, 2, 3, 3, 5)), max(1, int((width * 0.6) / (letter * (digits * 1.3 + 4)))))

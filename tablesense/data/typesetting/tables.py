@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tablesense.data.typesetting.columns import (
     Column,
     code_column,
@@ -12,106 +10,14 @@ from tablesense.data.typesetting.columns import (
     number_column,
     text_column,
 )
+from tablesense.data.typesetting.faces import Face, draw_face, dressed, letter_width, wrapped
 from tablesense.data.typesetting.look import Look, tint
 from tablesense.data.typesetting.words import Writer, quoted
-
-# How the rules of a table run, and how often. UNLV's are mostly open, ICDAR's mostly ruled.
-_RULES = {
-    "grid": 0.24,
-    "columns": 0.07,
-    "rows": 0.11,
-    "booktabs": 0.14,
-    "header": 0.11,
-    "underlined": 0.08,
-    "frame": 0.05,
-    "none": 0.20,
-}
-_TYPED_RULES = {
-    "grid": 0.08,
-    "columns": 0.04,
-    "rows": 0.03,
-    "booktabs": 0.1,
-    "header": 0.08,
-    "underlined": 0.25,
-    "frame": 0.06,
-    "none": 0.36,
-}
-
-
-@dataclass
-class _Face:
-    """The decisions of one table: what all its rows share."""
-
-    size: float
-    pad: float
-    gap: float
-    line: float
-    rules: str
-    ink: str
-    stroke: float
-    head_fill: str | None
-    head_ink: str
-    stripe: str | None
-    side_fill: str | None
-    leading: float
-
-    @property
-    def row(self) -> float:
-        """The height of a row of one line."""
-        return self.line + 2 * self.gap
-
-    def rule(self, weight: float = 1) -> str:
-        """A stroke of the table's rules."""
-        return f'{max(0.25, round(self.stroke * weight, 2))}pt + rgb("{self.ink}")'
-
-
-def _draw_face(w: Writer, look: Look) -> _Face:
-    size = round(max(5.2, look.size * w.between(0.72, 1.02)), 2)
-    coloured = look.accent != "000000" and not look.mono
-    hue = look.accent if coloured else w.choice(("000000", "404040", "808080"))
-    rules = w.pick(_TYPED_RULES if look.mono else _RULES)
-    head_fill, head_ink, stripe = None, "000000", None
-    if not look.mono and w.chance(0.8 if coloured else 0.22):
-        head_fill = tint(hue, w.choice((0.15, 0.3, 0.6, 1.0, 1.0)))
-        dark = sum(int(head_fill[i : i + 2], 16) for i in (0, 2, 4)) < 420
-        head_ink = "ffffff" if dark else "000000"
-    if not look.mono and w.chance(0.35 if coloured else 0.1):
-        stripe = tint(hue, w.choice((0.08, 0.15, 0.25)))
-    gap = w.choice((w.between(0, 1.5), w.between(1, 3.5), w.between(3, 7)))
-    if rules in ("grid", "rows", "columns", "frame"):
-        gap += 0.8
-    return _Face(
-        size=size,
-        pad=w.between(2.5, 9),
-        gap=round(gap + (look.leading * 0.35 if look.leading > 5 else 0), 2),
-        line=size * 1.2,
-        rules=rules,
-        ink=hue
-        if coloured and w.chance(0.6)
-        else w.choice(("000000", "000000", "000000", "555555", "999999")),
-        stroke=w.choice((0.3, 0.5, 0.5, 0.75, 1.0, 1.5)),
-        head_fill=head_fill,
-        head_ink=head_ink,
-        stripe=stripe,
-        side_fill=tint(hue, w.choice((0.12, 0.3, 0.6))) if head_fill and w.chance(0.25) else None,
-        leading=w.between(-0.05, 0.25),
-    )
-
-
-def _wrapped(w: Writer, text: str, letters: float) -> str:
-    """A cell's text broken into lines by hand, as headings of narrow columns are."""
-    lines = [""]
-    for word in text.split(" "):
-        if lines[-1] and len(lines[-1]) + len(word) > letters:
-            lines.append(word)
-        else:
-            lines[-1] = f"{lines[-1]} {word}".strip()
-    return " + linebreak() + ".join(quoted(line) for line in lines)
 
 
 def data_table(w: Writer, look: Look, width: float, height: float) -> str:
     """A table of labels and figures, as wide as `width` or narrower, about as tall as `height` at most."""
-    face = _draw_face(w, look)
+    face = draw_face(w, look)
     letter = face.size * (0.6 if look.mono else 0.5)
     full = w.chance(0.6)
     letters, padding = (width - 4) / letter, 2 * face.pad / letter
@@ -123,7 +29,7 @@ def data_table(w: Writer, look: Look, width: float, height: float) -> str:
         if times > 1:
             columns = few * times
             bars = [len(few) * k for k in range(1, times)] if w.chance(0.6) else []
-    table = _Rows(w, look, face, columns)
+    table = Rows(w, look, face, columns)
     table.cells += [f"table.vline(x: {x}, stroke: {face.rule()})" for x in bars]
     low, high = w.pick({(2, 5): 0.15, (4, 12): 0.22, (8, 26): 0.23, (70, 70): 0.4})
     table.fill(min(w.count(low, high), max(2, int(height / face.row) - 3)))
@@ -136,7 +42,7 @@ def data_table(w: Writer, look: Look, width: float, height: float) -> str:
 
 def text_table(w: Writer, look: Look, width: float, height: float) -> str:
     """A table whose cells hold sentences that wrap."""
-    face = _draw_face(w, look)
+    face = draw_face(w, look)
     face.gap = max(face.gap, 1.5)
     number = min(w.count(2, 5), max(2, int(width / (face.size * 9))))
     longest = w.choice((40, 90, 200))
@@ -151,15 +57,34 @@ def text_table(w: Writer, look: Look, width: float, height: float) -> str:
     shares = [w.between(1, 2.2) if column.letters > 25 else w.between(0.5, 1.1) for column in columns]
     narrowest = min(shares) / sum(shares) * width / (face.size * 0.5)
     lines = 1 + longest * 0.5 / max(6, narrowest)
-    table = _Rows(w, look, face, columns)
+    table = Rows(w, look, face, columns)
     table.fill(min(w.count(2, 14), max(2, int(height / (face.row + lines * face.line)))), plain=True)
     return table.source("(" + ", ".join(f"{share}fr" for share in shares) + ",)", 0)
 
 
-class _Rows:
+def spread_table(w: Writer, look: Look, width: float, height: float) -> str:
+    """A table of few columns, far apart, with nothing drawn between them."""
+    face = draw_face(w, look)
+    face.rules = w.choice(("none", "none", "underlined", "header"))
+    face.head_fill = face.stripe = face.side_fill = None
+    face.head_ink = "000000"
+    letter = face.size * letter_width(look)
+    columns = [label_column(w, w.count(1, 3))]
+    for _ in range(w.count(1, 4)):
+        columns.append(number_column(w) if w.chance(0.7) else label_column(w, 1))
+    while len(columns) > 2 and sum(column.letters for column in columns) * letter > width * 0.55:
+        columns.pop()
+    empty = width - sum(column.letters * letter + 2 * face.pad for column in columns)
+    gap = max(12, round(empty / (len(columns) - 1) * w.between(0.5, 0.9), 1))
+    table = Rows(w, look, face, columns)
+    table.fill(min(w.choice((w.count(2, 8), w.count(6, 25))), max(2, int(height / face.row) - 3)), plain=True)
+    return table.source(f"({', '.join(['auto'] * len(columns))},)", gap)
+
+
+class Rows:
     """The cells of a table with the rules between them, in typst's order."""
 
-    def __init__(self, w: Writer, look: Look, face: _Face, columns: list[Column]) -> None:
+    def __init__(self, w: Writer, look: Look, face: Face, columns: list[Column]) -> None:
         self.w, self.look, self.face, self.columns = w, look, face, columns
         self.cells: list[str] = []
         self.fills: list[str | None] = []
@@ -244,7 +169,7 @@ class _Rows:
                 text = ""
             if w.chance(0.1):
                 text = text.upper()
-            label = _wrapped(w, text, max(narrow, column.letters * 0.8))
+            label = wrapped(w, text, max(narrow, column.letters * 0.8))
             if face.rules == "underlined" and text:
                 label = f"underline(offset: 2pt, {label})"
             align = "center" if column.align != "left" and w.chance(0.7) else column.align
@@ -323,9 +248,4 @@ class _Rows:
         outer = face.rules in ("frame", "columns") or (face.rules in ("rows", "grid") and w.chance(0.2))
         if outer:
             table = f"block(stroke: {face.rule(w.choice((1, 2)))}, {table})"
-        font = quoted(self.look.figures)
-        return (
-            f"{{ set text(font: {font}, size: {face.size}pt, hyphenate: true); "
-            f"set par(justify: false, leading: {face.leading * face.size:.2f}pt, first-line-indent: 0pt); "
-            f"{table} }}"
-        )
+        return dressed(self.look, face, table)

@@ -31,6 +31,8 @@ class Language:
         figure: What a caption calls a figure.
         source: What introduces a source under a table.
         spaced: Whether words are separated by spaces.
+        script: Which fonts have its letters: "latin" for all (Greek and Cyrillic stand in them too), else
+            a kind of `look.families`.
     """
 
     code: str
@@ -43,14 +45,42 @@ class Language:
     figure: str = "Figure"
     source: str = "Source"
     spaced: bool = True
+    script: str = "latin"
+
+    @property
+    def right_to_left(self) -> bool:
+        """Whether it is read from the right."""
+        return self.script in ("arabic", "hebrew")
 
 
-def _language(code: str, common: str, starts: str, ends: str, marks: str, names: str) -> Language:
+def language(
+    code: str, common: str, starts: str, ends: str, marks: str, names: str, script: str = "latin"
+) -> Language:
+    """A language from words and syllables with spaces between; "-" stands for an empty end.
+
+    Args:
+        code: Its code.
+        common: Its frequent words.
+        starts: Syllables without their end.
+        ends: What closes a syllable.
+        marks: The separator of thousands, then the decimal sign.
+        names: What captions call a table and a figure, and what introduces a source.
+        script: Which fonts have its letters.
+    """
     closing = tuple("" if end == "-" else end for end in ends.split())
     thousands, decimal = marks[0], marks[1]
     table, figure, source = names.split()
     return Language(
-        code, tuple(common.split()), tuple(starts.split()), closing, thousands, decimal, table, figure, source
+        code,
+        tuple(common.split()),
+        tuple(starts.split()),
+        closing,
+        thousands,
+        decimal,
+        table,
+        figure,
+        source,
+        script=script,
     )
 
 
@@ -58,7 +88,7 @@ _LATIN = (
     "a ba be bi bo ca ce co da de di do e fa fe fi ga ge i ka la le li lo ma me mi mo na ne ni no o pa pe po"
 )
 
-_ENGLISH = _language(
+_ENGLISH = language(
     "en",
     "the of and to in a is that for it as was with be by on not he this are or his from at which but have "
     "they were their one all there been has more no if would into only some time than two may any these",
@@ -71,7 +101,7 @@ _ENGLISH = _language(
 
 LANGUAGES: tuple[Language, ...] = (
     _ENGLISH,
-    _language(
+    language(
         "de",
         "der die und in den von zu das mit sich des auf für ist im dem nicht ein eine als auch es an werden",
         _LATIN + " schu ver be ge ein aus vor zu stei gru trä wei hau scha pfle",
@@ -79,7 +109,7 @@ LANGUAGES: tuple[Language, ...] = (
         ".,",
         "Tabelle Abbildung Quelle",
     ),
-    _language(
+    language(
         "fr",
         "de la le et les des en un une du dans que est pour qui par sur au plus pas avec ce il sont aux ne",
         _LATIN + " pré é dé tra cou nou moi plu char grou",
@@ -87,7 +117,7 @@ LANGUAGES: tuple[Language, ...] = (
         "\u00a0,",
         "Tableau Graphique Source",
     ),
-    _language(
+    language(
         "es",
         "de la que el en y a los se del las un por con no una su para es al lo como más o pero sus le ha me",
         _LATIN + " pre tra cue ñe lla cha gua que rro",
@@ -95,7 +125,7 @@ LANGUAGES: tuple[Language, ...] = (
         ".,",
         "Tabla Figura Fuente",
     ),
-    _language(
+    language(
         "pl",
         "w i na z do się nie że o to jest od po za dla jak przez oraz są ma tym już być przy może ich tego",
         _LATIN + " prze szy czę wy śro ża łu krza stru dzie",
@@ -103,7 +133,7 @@ LANGUAGES: tuple[Language, ...] = (
         "\u00a0,",
         "Tabela Rysunek Źródło",
     ),
-    _language(
+    language(
         "fi",
         "ja on ei se että en ne kun niin hän mutta myös oli joka ovat kuin tai jos vain sen ole mitä siitä",
         _LATIN + " kuu tää ryh hyö väe kai suo työ lii mää",
@@ -111,7 +141,7 @@ LANGUAGES: tuple[Language, ...] = (
         "\u00a0,",
         "Taulukko Kuvio Lähde",
     ),
-    _language(
+    language(
         "el",
         "και το να του η της με που την από για στο τα οι είναι θα τους των τον στην σε δεν ως ή μια ένα",
         "α βα γε δη ε ζω θε κα κο λα λο μα με νο ξε πα πο ρι σα συ τα το φα χω ψυ προ στρα",
@@ -119,7 +149,7 @@ LANGUAGES: tuple[Language, ...] = (
         ".,",
         "Πίνακας Διάγραμμα Πηγή",
     ),
-    _language(
+    language(
         "ru",
         "и в не на что он с как это по но из у за от так же для к до вы бы о его мы при или их также если",
         "а бо ва ве ги го да де жи за ка ко ле ли ма мо на но о па по ра ро са со та то у фе хо цен ча пре",
@@ -140,6 +170,7 @@ CHINESE = Language(
     figure="图",
     source="来源",
     spaced=False,
+    script="chinese",
 )
 
 
