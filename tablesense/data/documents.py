@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 _PAGE_NUMBER = re.compile(r"(?<=.)[_-](?:page[_-]?)?\d+$", re.IGNORECASE)
+_COPY = re.compile(r"_[A-Za-z]+\.rf\.[0-9A-Za-z]+$")
 
 
 def documents(names: Sequence[str], own: Iterable[object] | None = None) -> list[str]:
@@ -15,7 +16,8 @@ def documents(names: Sequence[str], own: Iterable[object] | None = None) -> list
     It is the stem of the file name, less a page number at its end: `_<digits>`, `-<digits>` or the same
     with "page" before the digits ("PMC123_00004.jpg" and "PMC123_page5.jpg" are both of "PMC123"). Where
     that would put all images in one document ("img_0001", "img_0002"), the number tells images apart, not
-    pages of a document, and each image is its own.
+    pages of a document, and each image is its own. The copies that Roboflow makes of one image,
+    "a_png.rf.<hash>.jpg", are of one document.
 
     Args:
         names: File names, with or without folders.
@@ -43,7 +45,7 @@ def naming(names: Iterable[str]) -> Callable[[str], str]:
 
 
 def _stem(name: str) -> str:
-    return os.path.splitext(os.path.basename(name))[0]
+    return _COPY.sub("", os.path.splitext(os.path.basename(name))[0])
 
 
 def _unnumbered(name: str) -> str:

@@ -26,9 +26,6 @@ _USUAL_NAMES = ("data.yaml", "data.yml", "dataset.yaml")
 _NAMES_A_SPLIT = re.compile(rf"^['\"]?({'|'.join(_KEYS)})['\"]?[ \t]*:", re.MULTILINE)
 _NAMES_CLASSES = re.compile(r"^['\"]?(names|nc)['\"]?[ \t]*:", re.MULTILINE)
 _CLASSES = "classes.txt"
-_COPY = re.compile(
-    r"_[A-Za-z]+\.rf\.[0-9A-Za-z]+$"
-)  # Roboflow names augmented copies of a.png "a_png.rf.<hash>"
 _LEAST, _MOST = -1, 2  # a relative coordinate beyond these is none
 _GLANCE = 1000  # entries of a folder that recognition looks at
 
@@ -94,7 +91,7 @@ def read_yolo(path: Path) -> Pages:
     folders = list(chain.from_iterable(data.splits.values()))
     if not folders:
         raise UserError(f"no images in {path}: expected {EXPECTED}; found {contents(data.root)}")
-    rule = naming(_original(name) for folder in folders for name in folder.names)
+    rule = naming(name for folder in folders for name in folder.names)
     labelled = False
     for split, of_split in data.splits.items():
         if not any(True for _ in _label_files(data.root, of_split)):
@@ -116,7 +113,7 @@ def read_yolo(path: Path) -> Pages:
                     kept = keep_valid([scaled], [label], size, pages.dropped, where)
                     boxes += kept[0]
                     labels += kept[1]
-                pages.add(split, Page(image, rule(_original(name)), size, tuple(boxes), tuple(labels)))
+                pages.add(split, Page(image, rule(name), size, tuple(boxes), tuple(labels)))
     if not labelled:
         looked_for = data.root / _label_places(folders[0].place)[0] / f"{_stem(folders[0].names[0])}.txt"
         raise UserError(f"no label file for any image of {path}: the first that lacks is {looked_for}")
@@ -358,11 +355,6 @@ def _has_rows(labels: Path) -> bool:
 
 
 # -- labels ----------------------------------------------------------------------------------------
-
-
-def _original(name: str) -> str:
-    """The name that an image had, but for its suffix, before Roboflow made copies of it."""
-    return _COPY.sub("", _stem(name)) + ".png"
 
 
 def _stem(name: str) -> str:

@@ -18,6 +18,7 @@ from tablesense.data.documents import documents, naming
         ("report.v2_3.png", "report.v2"),
         ("cover.png", "cover"),
         ("_7.png", "_7"),
+        ("scan_3_png.rf.0aB9.jpg", "scan"),
     ],
 )
 def test_a_page_number_at_the_end_is_no_part_of_it(name: str, document: str) -> None:
@@ -27,6 +28,9 @@ def test_a_page_number_at_the_end_is_no_part_of_it(name: str, document: str) -> 
 def test_a_number_that_tells_all_images_apart_is_part_of_it() -> None:
     assert documents(["img_1.png", "img_2.png"]) == ["img_1", "img_2"]
     assert documents(["img_1.png"]) == ["img"]
+    assert documents(["img_1_png.rf.ab.jpg", "img_1_png.rf.cd.jpg", "img_2_png.rf.ef.jpg"]) == [
+        *("img_1", "img_1", "img_2")
+    ]
     assert documents([]) == []
 
 
