@@ -122,7 +122,8 @@ def synthesize(
     Raises:
         UserError: `folder` holds something else, or cannot be written, or another process writes it.
     """
-    from tablesense.data.typesetting.workers import RECORD, Job, cores, set_pages
+    from tablesense.data.processes import cores
+    from tablesense.data.typesetting.workers import RECORD, Job, set_pages
 
     folder = Path(folder)
     job = Job(pages, seed, difficulty, without_tables)

@@ -11,12 +11,13 @@ from tablesense.data.check.chosen import Chosen
 from tablesense.data.check.fingerprint import Prints, near_pairs
 from tablesense.data.check.kinds import LEAKED, REPEATED, SHARED_DOCUMENTS, SHARED_FILES
 from tablesense.data.check.look import page_name, same_pages
-from tablesense.data.check.processes import in_processes
 from tablesense.data.page import Page
+from tablesense.data.processes import in_processes
 from tablesense.data.table import Faults, PageTable
 
 Numbers = NDArray[np.int64]
 
+FEWER = "try fewer with --workers"
 _CHUNK = 8  # pairs that a process is given at once
 
 
@@ -90,9 +91,8 @@ def copies(
     pairs = rows[near_pairs(prints[rows])]
     same = np.zeros(len(pairs), bool)
     done = 0
-    for answers in in_processes(
-        same_pages, _page_pairs(chosen, pairs), min(workers, -(-len(pairs) // _CHUNK))
-    ):
+    processes = min(workers, -(-len(pairs) // _CHUNK))
+    for answers in in_processes(same_pages, _page_pairs(chosen, pairs), processes, FEWER):
         same[done : done + len(answers)] = answers
         done += len(answers)
         advance(done, len(pairs))

@@ -24,11 +24,11 @@ from tablesense.data.check.facts import (
     spread,
 )
 from tablesense.data.check.fingerprint import BYTES
-from tablesense.data.check.leaks import copies, file_key, shared_documents, shared_files
+from tablesense.data.check.leaks import FEWER, copies, file_key, shared_documents, shared_files
 from tablesense.data.check.look import look_at
-from tablesense.data.check.processes import cores, in_processes
 from tablesense.data.classes import canonical, tables_among
 from tablesense.data.page import Page
+from tablesense.data.processes import cores, in_processes
 from tablesense.data.table import Faults, Pages, PageTable
 from tablesense.errors import UserError
 
@@ -231,7 +231,7 @@ def _open_pages(
 
     done = 0
     look = partial(look_at, image_size=found.image_size)
-    for seen in in_processes(look, chunks(), min(workers, -(-number // 16))):
+    for seen in in_processes(look, chunks(), min(workers, -(-number // 16)), FEWER):
         part = slice(done, done + len(seen.dpi))
         prints[part], comparable[part] = seen.prints, seen.comparable
         dpi[part], tagged[part] = seen.dpi, seen.tagged

@@ -18,6 +18,7 @@ from tablesense.data.convert.destination import DRAFT, Plan, claim, finish
 from tablesense.data.convert.images import SUFFIXES, Format, Job, link, make_images
 from tablesense.data.convert.layouts import LAYOUTS, Layout
 from tablesense.data.convert.names import name_depths, output_stem
+from tablesense.data.processes import cores
 from tablesense.data.reading import read_pages, report
 from tablesense.data.table import Faults, Pages, PageTable
 from tablesense.errors import UserError
@@ -106,7 +107,7 @@ def convert(
             linked = np.zeros(number, bool)
             if images == "link":
                 done.without_links = not _link(jobs, linked, advance)
-            processes = min(workers or _cores(), -(-int((~linked).sum()) // 8))
+            processes = min(workers or cores(), -(-int((~linked).sum()) // 8))
             rest = () if linked.all() else (job for job in jobs() if not linked[job.row])
             with closing(make_images(rest, destination / DRAFT, dpi, image_format, processes)) as made_of:
                 for made in made_of:
@@ -146,10 +147,6 @@ def _jobs(
             ending = page.path.suffix if page.number is None else suffix
             yield Job(row, split, page, folder / f"{output_stem(page, depth)}{ending}")
             row += 1
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

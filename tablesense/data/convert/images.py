@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import islice
+from itertools import chain, islice
 from math import ceil
-from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
-from threading import Thread, current_thread, main_thread
 from typing import Any, Literal
 
 from PIL import Image, ImageChops
 
 from tablesense.data.folder import image_size
 from tablesense.data.page import Page
+from tablesense.data.processes import in_processes
 from tablesense.errors import UserError
 
 Format = Literal["png", "jpeg"]
 SUFFIXES: dict[Format, str] = {"png": ".png", "jpeg": ".jpg"}
 
 _CHUNK = 4  # pages that a process is given at once
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,84 +104,9 @@ def make_images(
     make = partial(_make, draft=draft, dpi=dpi, format=format)
     waiting = iter(jobs)
     chunks = iter(lambda: list(islice(waiting, _CHUNK)), [])
-    if workers <= 1:
-        for chunk in chunks:
-            yield from make(chunk)
-        return
-    others = set(active_children())
-    with _one_thread_each():
-        # Not fork: the progress bar has a thread.
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin)
-        try:
-            yield from _in_turn(pool, make, chunks, 3 * workers)
-        except BrokenProcessPool as error:
-            raise UserError(
-                "a process that draws pages was killed, perhaps for its memory: the same command goes on, "
-                "with a lower --dpi it takes less"
-            ) from error
-        except BaseException:
-            # What is not finished is not wanted, and a second Ctrl+C must not find this waiting for it.
-            with _uninterrupted():
-                for process in set(active_children()) - others:
-                    process.kill()
-                pool.shutdown(cancel_futures=True)
-            raise
-        pool.shutdown()
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    if current_thread() is not main_thread():  # it is the one that is interrupted
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _begin() -> None:
-    """What a process does first."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person's Ctrl+C is for the one that gives out work
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Of a parent that was killed, the processes of a pool would wait for work for ever."""
-    parent = parent_process()
-    assert parent
-    parent.join()
-    os._exit(1)
-
-
-def _in_turn(
-    pool: ProcessPoolExecutor,
-    make: Callable[[list[Job]], list[Made]],
-    chunks: Iterator[list[Job]],
-    ahead: int,
-) -> Iterator[Made]:
-    """Results in the order of the jobs, of which only a few are under way at any time."""
-    waiting: deque[Future[list[Made]]] = deque(pool.submit(make, chunk) for chunk in islice(chunks, ahead))
-    while waiting:
-        made = waiting.popleft().result()
-        if chunk := next(chunks, None):
-            waiting.append(pool.submit(make, chunk))
-        yield from made
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    advice = "the same command goes on, with a lower --dpi it takes less"
+    with closing(in_processes(make, chunks, workers, advice)) as made:
+        yield from chain.from_iterable(made)
 
 
 def _make(jobs: list[Job], draft: Path, dpi: int, format: Format) -> list[Made]:

@@ -44,11 +44,6 @@ def recorded(draft: Path) -> Iterator[tuple[int, str]]:
                 yield json.loads(line)["index"], line
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def set_pages(draft: Path, job: Job, workers: int, title: str) -> None:
     """Set the pages that a draft lacks, in worker processes, with a progress bar on stderr.
 
