@@ -184,7 +184,8 @@ class DetrCriterion(nn.Module):
     @staticmethod
     def _num_boxes(number: int, device: torch.device) -> Tensor | float:
         """Tables in the batch, averaged over the processes so that each table weighs the same; at least 1."""
-        if not (dist.is_available() and dist.is_initialized()):
+        # In scoring a process may have a batch more than another, so none must wait for the others.
+        if not (torch.is_grad_enabled() and dist.is_available() and dist.is_initialized()):
             return float(max(number, 1))
         total = torch.as_tensor(float(number), device=device)
         dist.all_reduce(total)

@@ -196,7 +196,8 @@ class TableCLI(LightningCLI):
         if self.subcommand != "fit":
             self.save_config_callback = None
             return super().instantiate_trainer(logger=trainer["logger"] or False, **kwargs)
-        if self.datamodule.path is not None:  # what is wrong with the pages is said before a run is made
+        if any(source.path is not None for source in self.datamodule.sources.values()):
+            # What is wrong with the pages is said before a run is made
             _ = self.datamodule.train_pages, self.datamodule.val_pages
         settings = self._get(self.config_init, "logging")
         trial = Trial.from_environment()

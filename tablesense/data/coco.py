@@ -20,14 +20,13 @@ from tablesense.data.documents import documents
 from tablesense.data.folder import contents, image_size, locate_folders
 from tablesense.data.json_members import members
 from tablesense.data.page import Box, Page, keep_valid
+from tablesense.data.splits import SPELLINGS, SPLIT_OF
 from tablesense.data.table import Pages, progress
 from tablesense.errors import UserError
 
 EXPECTED = "annotations.json, train.json, annotations/*.json, train/annotations.json"
 
-_SPELLINGS = {"train": ("train",), "val": ("val", "valid", "validation", "dev"), "test": ("test",)}
-_SPLIT_OF = {spelling: split for split, spellings in _SPELLINGS.items() for spelling in spellings}
-_SPLIT_WORD = re.compile(rf"(?<![a-z])({'|'.join(_SPLIT_OF)})\d*(?![a-z])", re.IGNORECASE)
+_SPLIT_WORD = re.compile(rf"(?<![a-z])({'|'.join(SPLIT_OF)})(?:ing|[_-]?set)?\d*(?![a-z])", re.IGNORECASE)
 _ANNOTATION_FOLDERS = ("annotations", "COCO")  # the second is DocLayNet's, as is "PNG"
 _IMAGE_FOLDERS = ("images", "PNG")
 _USUAL_NAMES = ("annotations.json", "_annotations.coco.json")
@@ -60,7 +59,7 @@ def read_coco(path: Path) -> Pages:
     if not files:
         raise UserError(f"no annotations in {path}: expected one of {EXPECTED}; found {contents(path)}")
     pages = Pages()
-    for split in (*_SPELLINGS, "all"):
+    for split in (*SPELLINGS, "all"):
         of_split = [file for file in files if _split(file) == split]
         seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for file in of_split:
@@ -86,11 +85,11 @@ def annotation_files(folder: Path) -> list[Path]:
 
 def _split(file: Path) -> str:
     """The one split that a file's stem or, failing that, its folder's whole name stands for."""
-    in_stem = {_SPLIT_OF[word.lower()] for word in _SPLIT_WORD.findall(file.stem)}
+    in_stem = {SPLIT_OF[word.lower()] for word in _SPLIT_WORD.findall(file.stem)}
     if len(in_stem) == 1:
         return in_stem.pop()
     of_folder = _SPLIT_WORD.fullmatch(file.parent.name)
-    return _SPLIT_OF[of_folder[1].lower()] if of_folder and not in_stem else "all"
+    return SPLIT_OF[of_folder[1].lower()] if of_folder and not in_stem else "all"
 
 
 @dataclass
@@ -289,7 +288,7 @@ def _image_folders(file: Path, split: str) -> list[Path]:
     if file.parent.name in _ANNOTATION_FOLDERS or _SPLIT_WORD.fullmatch(file.parent.name):
         roots.append(file.parent.parent)
     as_written = [match[0] for match in _SPLIT_WORD.finditer(file.stem)]  # "train2017"
-    splits = [*as_written, *_SPELLINGS.get(split, ())]
+    splits = [*as_written, *SPELLINGS.get(split, ())]
     return [
         folder
         for root in roots

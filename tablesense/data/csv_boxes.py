@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tablesense.data.documents import naming
 from tablesense.data.folder import IMAGE_SUFFIXES, contents, image_size, locate_folders
 from tablesense.data.page import Page, keep_valid
 from tablesense.data.table import Pages, progress
@@ -28,8 +29,8 @@ def read_csv_boxes(path: Path) -> Pages:
 
     A row is one box in pixels: `filename,xmin,ymin,xmax,ymax,class`, further columns ignored. A row
     without coordinates names a page without a table, and so does every image of the folder that
-    no row names. Images lie in `images/`, else beside the CSV. The document is the file name up to
-    its first `_`; where that is the same for all, each image is its own.
+    no row names. Images lie in `images/`, else beside the CSV. The document is told by the
+    file name (see `documents.naming`).
 
     Cells are separated by commas, or by semicolons or tabs where the first line has more of those. With
     semicolons numbers may have a decimal comma, as Excel writes both where a comma is one. The text is
@@ -61,7 +62,7 @@ def read_csv_boxes(path: Path) -> Pages:
     order = np.argsort(box_pages, kind="stable")
     starts = np.searchsorted(box_pages[order], np.arange(len(homes) + 2))
     boxes, box_labels = content.boxes[order], content.labels[order]
-    whole_stem = len({prefix for of_home in rows.values() for prefix in map(_prefix, of_home)}) == 1
+    rule = naming(name for home in sorted(rows) for name in rows[home])
     pages = Pages()
     for home in sorted(rows):
         for name in sorted(rows[home]):
@@ -70,13 +71,21 @@ def read_csv_boxes(path: Path) -> Pages:
             first, last = starts[rows[home][name] : rows[home][name] + 2]
             labels = [content.classes[label] for label in box_labels[first:last].tolist()]
             kept = keep_valid(boxes[first:last].tolist(), labels, size, pages.dropped, image)
-            pages.add("all", Page(image, image.stem if whole_stem else _prefix(name), size, *kept))
+            pages.add("all", Page(image, rule(name), size, *kept))
     return pages
 
 
 def box_tables(folder: Path) -> list[Path]:
     """The CSV files of a folder whose first line has the columns of a box."""
     return [file for file in sorted(folder.glob("*.csv")) if not _lacking(_header(file))]
+
+
+def looks_like_csv(folder: Path) -> bool:
+    """Whether a folder has a table of boxes. Never raises."""
+    try:
+        return bool(box_tables(folder))
+    except UserError:
+        return False
 
 
 def _table(path: Path) -> Path:
@@ -171,7 +180,3 @@ def _content(file: Path) -> _Content:
         np.frombuffer(labels, np.int32),
         np.frombuffer(boxes).reshape(-1, 4),
     )
-
-
-def _prefix(name: str) -> str:
-    return os.path.splitext(name)[0].split("_")[0]

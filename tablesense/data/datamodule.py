@@ -104,6 +104,7 @@ class TableDataModule(LightningDataModule):
         self._key = "data.sources" if sources else "data.synthetic" if path is None else "data.path"
         self.sources = self._named(sources)
         self.dropped = Faults()
+        self._read_splits: dict[str, dict[str, PageTable]] = {}
         self._loader: TrainingLoader | None = None
         self._begun: dict[str, Any] = {}
 
@@ -118,9 +119,10 @@ class TableDataModule(LightningDataModule):
             if source.title in named:
                 raise UserError(f"data.sources: two are called {source.title}: give each a name of its own")
             named[source.title] = source
-        for role in "train", "val":
-            if not any(source.role in ("both", role) for source in sources):
-                raise UserError(f"data.sources: expected one to {role} on or more, found none")
+        for role, verb in ("train", "train"), ("val", "validate"):
+            elsewhere = role == "val" and self.val_path is not None
+            if not elsewhere and not any(source.role in ("both", role) for source in sources):
+                raise UserError(f"data.sources: expected one or more to {verb} on, found none")
         return named
 
     def prepare_data(self) -> None:
@@ -138,10 +140,13 @@ class TableDataModule(LightningDataModule):
         """The classes to find, in the order of their indices."""
         if self.wanted_classes is not None:
             return tuple(dict.fromkeys(map(canonical, self.wanted_classes)))
-        if all(source.path is None for source in self.sources.values()):
-            return ("table",) if self.synthetic.difficulty == "standard" else ("table", "table rotated")
-        tables = [table for source in self.sources for table in self._splits(source).values()]
-        names = {label for table in tables for label in table.label_counts()}
+        names: set[str] = set()
+        for name, source in self.sources.items():
+            if source.path is not None:
+                names.update(*(table.label_counts() for table in self._splits(name).values()))
+            else:  # known before the pages are set
+                hard = self.synthetic.difficulty == "hard"
+                names.update(("table", "table rotated") if hard else ("table",))
         if not names:
             raise UserError(f"{self._key}: no table is annotated in {self._places}")
         return tables_among(names)
@@ -149,7 +154,9 @@ class TableDataModule(LightningDataModule):
     @cached_property
     def train_pages(self) -> Mix:
         """What is trained on."""
-        return self._checked({name: self._train_val(name)[0] for name in self._with("train")}, "train")
+        pages = self._checked({name: self._train_val(name)[0] for name in self._with("train")}, "train")
+        strata(pages, self.sources)  # to say what is wrong with weights before a run is made
+        return pages
 
     @cached_property
     def val_pages(self) -> Mix:
@@ -179,14 +186,14 @@ class TableDataModule(LightningDataModule):
 
     def _splits(self, name: str) -> dict[str, PageTable]:
         """The pages of a source under the names of their splits, read once."""
-        read: dict[str, dict[str, PageTable]] = self.__dict__.setdefault("_read_splits", {})
-        if name not in read:
+        if name not in self._read_splits:
             source = self.sources[name]
             if source.path is None:
-                read[name] = read_pages(synthetic_pages(self.synthetic), "coco", name).splits
+                splits = read_pages(synthetic_pages(self.synthetic), "coco", name).splits
             else:
-                read[name] = self._read(self._key, source.path, source.format, name, source.class_map)
-        return read[name]
+                splits = self._read(self._key, source.path, source.format, name, source.class_map)
+            self._read_splits[name] = splits
+        return self._read_splits[name]
 
     def _train_val(self, name: str) -> tuple[PageTable | None, PageTable | None]:
         """The pages of a source to train on and to validate on: neither need be there for the other."""
@@ -203,6 +210,13 @@ class TableDataModule(LightningDataModule):
             raise UserError(
                 f"{self._key}: {source.path} is a single document: give data.val_path to validate on"
             )
+        share = len(val) / (len(val) + len(train))
+        if not 0.5 <= share / self.val_fraction <= 2 and abs(share - self.val_fraction) > 0.05:
+            warn(
+                "%s: %.0f %% of the pages are held back, not %.0f %%, for documents are not divided: "
+                "data.val_path gives others",
+                source.path, 100 * share, 100 * self.val_fraction,
+            )  # fmt: skip
         return train, val
 
     def _other(self, split: Split, path: Path) -> Mix:
@@ -215,6 +229,10 @@ class TableDataModule(LightningDataModule):
     def _read(
         self, key: str, path: Path, format: str, name: str | None, class_map: dict[str, str | None] | None
     ) -> dict[str, PageTable]:
+        if format == "images":
+            raise UserError(
+                f"{key}: {path} is read as images, which have no annotations to learn from or to score"
+            )
         try:
             pages = read_pages(path, format, name)
         except UserError as error:
@@ -245,6 +263,12 @@ class TableDataModule(LightningDataModule):
             raise UserError(
                 f"{key}: expected {split} pages in {self._places}, found only {', '.join(splits)} pages: "
                 f"give {'a train split' if split == 'train' else 'data.val_path'}"
+            )
+        bare = [name for name, table in tables.items() if name in self.sources and not table]
+        if bare:
+            raise UserError(
+                f"{key}: {bare[0]} has no {split} pages: give its role as "
+                f"{'val' if split == 'train' else 'train'}, or leave it out"
             )
         known, unknown = set(self.class_names), Faults()
         for table in found:

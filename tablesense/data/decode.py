@@ -39,6 +39,7 @@ _TURNS = {  # EXIF's orientation, and what makes a picture upright (CIPA DC-008,
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_FOREIGN = ("EPS", "WMF")  # for which Pillow starts Ghostscript, or asks Windows
 _BITS, _SENSE = 258, 262  # TIFF's BitsPerSample, and PhotometricInterpretation: 0 if white is zero
 
 
@@ -111,6 +112,8 @@ def _decode_image(file: IO[bytes], number: int, size: Size | None, longest_side:
         image: Image.Image = Image.open(file)
     except UnidentifiedImageError:
         raise OSError("neither a PDF nor an image that Pillow reads") from None
+    if image.format in _FOREIGN:
+        raise OSError(f"{image.format} would be drawn by another program: save it as PNG or PDF")
     if number:
         try:
             image.seek(number)

@@ -8,6 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from tablesense.data.folder import contents
+from tablesense.data.images import files_below
 from tablesense.data.page import Box, Page, keep_valid
 from tablesense.data.table import Pages
 from tablesense.data.xml import parse_xml, some_xml
@@ -34,7 +35,8 @@ def read_icdar2013(path: Path) -> Pages:
     """
     if not path.is_dir():
         raise UserError(f"{path} is not a folder: expected one with {EXPECTED}")
-    files = [file for file in sorted(path.rglob("*")) if not file.name.startswith(".")]
+    below = files_below(path, {".pdf", ".xml"})
+    files = [path / folder / name for folder, names in below for name in names]
     truths = [file for file in files if file.name.endswith(_TRUTH)]
     pdfs = [file for file in files if file.suffix.lower() == ".pdf"]
     if not truths:

@@ -18,7 +18,7 @@ from tablesense.data.folder import IMAGE_SUFFIXES
 from tablesense.data.table import Pages, progress
 from tablesense.errors import UserError
 
-VERSION = 1
+VERSION = 2
 """Part of an index's name: raise it with every change to what a reader yields, or to the columns."""
 
 LARGE = 20_000
@@ -69,7 +69,8 @@ def open_index(path: Path, format: str, read: Callable[[Path], Pages], least: in
         try:
             if _up_to_date(folder):
                 return Pages.open(folder)
-        except (UserError, OSError, ValueError, KeyError):  # cut short by a full disk or a power failure
+        # Cut short by a full disk or a power failure.
+        except (UserError, OSError, ValueError, KeyError, TypeError):
             shutil.rmtree(folder, ignore_errors=True)
     traces = _traces(_sources(path))
     start = time.perf_counter()

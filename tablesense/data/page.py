@@ -63,6 +63,10 @@ class Page:
         return decode(self.path, self.number, self.size, longest_side)
 
 
+LOST_BOXES = ("not finite", "zero area", "outside the page", "less than a pixel on the page", "crowd")
+"""Reasons for which readers leave boxes out."""
+
+
 def keep_valid(
     boxes: Iterable[Box],
     labels: Iterable[str],
@@ -76,7 +80,8 @@ def keep_valid(
         boxes: xyxy in units of `size`.
         labels: The class name of each box.
         size: The page's width and height.
-        dropped: Counts each box under "not finite", "zero area", "outside the page" (left out) or
+        dropped: Counts each box under "not finite", "zero area", "outside the page", "less than
+            a pixel on the page" (left out) or
             "partly outside the page, clipped" (kept, when more than a pixel is lost).
         where: The file that the boxes are from, for the examples in `dropped`.
 
@@ -94,7 +99,8 @@ def keep_valid(
         else:
             clipped = max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
             if clipped[2] - clipped[0] < 1 or clipped[3] - clipped[1] < 1:
-                dropped.note("outside the page", where)
+                beyond = x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height
+                dropped.note("outside the page" if beyond else "less than a pixel on the page", where)
                 continue
             if max(abs(a - b) for a, b in zip(box, clipped, strict=True)) > 1:
                 dropped.note("partly outside the page, clipped", where)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
+from tablesense.data.check.facts import class_counts
 from tablesense.data.page import Box, Page
 from tablesense.data.reading import FORMATS, read_pages
 from tablesense.data.table import PageTable
@@ -126,7 +127,7 @@ def run(arguments: list[str]) -> int:
     leaves = draw(chosen, options.image_size, options.augment, views, options.seed)
     if not leaves:
         raise UserError(f"not one page of {options.path} that was looked at can be decoded")
-    classes = _classes(splits)
+    classes = class_counts(splits)
     if output.suffix.lower() == ".png":
         info = PngInfo()
         info.add_text("Software", GENERATOR)
@@ -170,13 +171,6 @@ def _write(output: Path, content: bytes) -> None:
         draft.replace(output)
     except OSError as error:
         raise UserError(f"{output} cannot be written: {error.strerror or error}") from error
-
-
-def _classes(splits: Mapping[str, PageTable]) -> Counter[str]:
-    total = Counter[str]()
-    for table in splits.values():
-        total.update(table.label_counts())
-    return total
 
 
 # -- which pages -----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import numpy as np
 from tablesense.data import coco, csv_boxes, ctdar, huggingface, icdar2013, images, voc, yolo
 from tablesense.data.folder import contents
 from tablesense.data.index import open_index
+from tablesense.data.page import LOST_BOXES
 from tablesense.data.table import Pages, PageTable
 from tablesense.errors import UserError
 
@@ -35,7 +36,7 @@ _LOOKS: dict[str, Callable[[Path], object]] = {
     "icdar2013": icdar2013.looks_like_icdar2013,
     "ctdar": ctdar.looks_like_ctdar,
     "voc": voc.looks_like_voc,
-    "csv": csv_boxes.box_tables,
+    "csv": csv_boxes.looks_like_csv,
 }
 """How a folder of each format is told. Images alone are not told: they have nothing to learn from."""
 
@@ -72,11 +73,8 @@ def read_pages(path: Path, format: str = "auto", source: str | None = None) -> P
     )
     if not any(map(len, pages.splits.values())):
         raise UserError(f"{path} holds no pages: its annotations name no images")
-    if (
-        pages.dropped
-        and format != "images"
-        and not any(table.label_counts() for table in pages.splits.values())
-    ):
+    lost = any(pages.dropped[reason] for reason in LOST_BOXES)
+    if lost and not any(table.label_counts() for table in pages.splits.values()):
         raise UserError(f"not one valid box in {path}: {_counts(pages.dropped)}")
     source = source or path.resolve().stem
     for split, table in pages.splits.items():

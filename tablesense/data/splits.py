@@ -6,10 +6,10 @@ import re
 
 SPELLINGS = {"train": ("train",), "val": ("valid", "validation", "val", "dev"), "test": ("test",)}
 
-_SPLIT_OF = {spelling: split for split, spellings in SPELLINGS.items() for spelling in spellings}
+SPLIT_OF = {spelling: split for split, spellings in SPELLINGS.items() for spelling in spellings}
 _CONTENT = "images?|imgs?|jpe?gs?|annotations?|xmls?|labels?|data|ground[_-]?truth|gt|part"
 _SPLIT_NAME = re.compile(
-    rf"(?:.*[_\-. ])?(?P<word>{'|'.join(_SPLIT_OF)})(?:ing|[_-]?set)?\d*(?:[_\-. ]?(?:{_CONTENT})\d*)*",
+    rf"(?:.*[_\-. ])?(?P<word>{'|'.join(SPLIT_OF)})(?:ing|[_-]?set)?\d*(?:[_\-. ]?(?:{_CONTENT})\d*)*",
     re.IGNORECASE,
 )
 
@@ -26,5 +26,5 @@ def split_of(folder: str) -> str | None:
     """
     for name in reversed(folder.split("/")):
         if match := _SPLIT_NAME.fullmatch(name):
-            return _SPLIT_OF[match["word"].lower()]
+            return SPLIT_OF[match["word"].lower()]
     return None

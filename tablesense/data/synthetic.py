@@ -135,8 +135,8 @@ def synthesize(
         with _owned(draft, job):
             set_pages(draft, job, workers or cores(), title)
             _write_coco(draft, job)
-            for name in (_SETTINGS, RECORD):
-                (draft / name).unlink()
+        for name in (_SETTINGS, RECORD):
+            (draft / name).unlink()
         try:
             draft.rename(folder)
         except OSError:

@@ -257,7 +257,7 @@ class PageTable(Sequence[Page]):
             columns = {name: _mapped(folder / f"{name}.npy") for name in _COLUMNS}
             rows = _mapped(folder / _ROWS) if (folder / _ROWS).exists() else None
             return PageTable(columns, words["labels"], words["source"], rows, folder.absolute())
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise UserError(
                 f"{folder} cannot be read as an index of pages: {error}: delete it and start again"
             ) from error
@@ -338,7 +338,7 @@ class Pages:
             pages.dropped.update(faults["counts"])
             pages.dropped.examples = faults["examples"]
             pages._splits = {split: PageTable.open(folder / split) for split in faults["splits"]}
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise UserError(
                 f"{folder} cannot be read as an index of pages: {error}: delete it and start again"
             ) from error

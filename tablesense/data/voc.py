@@ -13,12 +13,11 @@ from reprlib import repr as brief
 from xml.etree.ElementTree import Element
 
 from tablesense.data.documents import naming
-from tablesense.data.folder import contents, image_size
+from tablesense.data.folder import IMAGE_SUFFIXES, contents, image_size
 from tablesense.data.page import Box, Page, keep_valid
 from tablesense.data.splits import split_of
 from tablesense.data.table import Faults, Pages
 from tablesense.data.xml import (
-    IMAGE_SUFFIXES,
     Listing,
     inner_path,
     join,

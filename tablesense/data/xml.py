@@ -11,13 +11,12 @@ from typing import NamedTuple, NoReturn
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers.expat import ExpatError, ParserCreate
 
-from tablesense.data.folder import inside
+from tablesense.data.folder import IMAGE_SUFFIXES, inside
 from tablesense.errors import UserError
 
 LIMIT = 8 * 2**20
 """The largest XML file that is read, in bytes. A page with ten thousand boxes has half of it."""
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
 
 _HEAD = 2**16  # bytes: most truths are smaller, and a root element starts within
 _GLANCE = 1000  # entries of a folder that recognition looks at, of a million

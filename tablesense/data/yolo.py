@@ -294,7 +294,7 @@ def _undescribed(path: Path, places: list[str], dropped: Faults) -> _DataSet:
     for place in places:
         for folder, names in files_below(path / place, IMAGE_SUFFIXES):
             full = os.path.normpath(os.path.join(place, folder))
-            splits.setdefault(split_of(full) or "all", []).append(_Folder(full, names, True))
+            splits.setdefault(split_of(Path(full).as_posix()) or "all", []).append(_Folder(full, names, True))
     if len(splits) > 1:
         for stray in splits.pop("all", []):
             for name in stray.names:
@@ -363,7 +363,7 @@ def _stem(name: str) -> str:
 
 def _label_places(place: str) -> list[str]:
     """Where the label files of a folder of images may lie, relative to the data set as it is."""
-    parts = place.split(os.sep)
+    parts = list(Path(place).parts)
     if "images" not in parts:
         return [place]
     last = len(parts) - 1 - parts[::-1].index("images")

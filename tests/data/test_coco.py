@@ -452,3 +452,13 @@ def test_images_are_found_in_the_first_folder_that_has_them_with_one_listing_eac
         UserError, match=r"2 of 3 images named in .* are missing; the first is .*/one/in/x\.png"
     ):
         locate_folders(["in/x.png", "a.png", "in/x.png", "y.png"], folders, tmp_path)
+
+
+def test_training_is_a_split_as_train_is(tmp_path: Path, write_images: Write) -> None:
+    for split in ("training", "validation"):
+        write_images(f"{split}/a.png")
+        content = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [], "categories": []}
+        (tmp_path / split / "_annotations.coco.json").write_text(json.dumps(content))
+    splits = read_coco(tmp_path).splits
+    assert [page.path for page in splits["train"]] == [tmp_path / "training" / "a.png"]
+    assert [page.path for page in splits["val"]] == [tmp_path / "validation" / "a.png"]

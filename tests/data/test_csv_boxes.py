@@ -27,14 +27,14 @@ def write_csv(folder: Path, *rows: str, header: str = HEADER) -> Path:
 def test_rows_become_boxes_and_other_images_pages_without_tables(tmp_path: Path, write_images: Write) -> None:
     file = write_csv(
         tmp_path,
-        "1_a.png,10,20,30,40,table",
-        "2_b.png,,,,,",
+        "1_1.png,10,20,30,40,table",
+        "2_2.png,,,,,",
         "",
-        "1_a.png,50.5,20,130,40,figure",
-        "1_a.png,50,20,50,40,table",
+        "1_1.png,50.5,20,130,40,figure",
+        "1_1.png,50,20,50,40,table",
     )
     images = tmp_path / "images"
-    write_images("images/1_a.png", "images/2_b.png", "images/1_c.png")
+    write_images("images/1_1.png", "images/2_2.png", "images/1_3.png")
     (images / "notes.txt").touch()
     size = (100, 80)
     for path in (tmp_path, file):
@@ -42,14 +42,14 @@ def test_rows_become_boxes_and_other_images_pages_without_tables(tmp_path: Path,
         assert pages.splits == {
             "all": [
                 Page(
-                    images / "1_a.png",
+                    images / "1_1.png",
                     "1",
                     size,
                     ((10, 20, 30, 40), (50.5, 20, 100, 40)),
                     ("table", "figure"),
                 ),
-                Page(images / "1_c.png", "1", size),
-                Page(images / "2_b.png", "2", size),
+                Page(images / "1_3.png", "1", size),
+                Page(images / "2_2.png", "2", size),
             ]
         }
         assert pages.dropped == {"zero area": 1, "partly outside the page, clipped": 1}
@@ -71,7 +71,7 @@ def test_a_path_in_the_csv_names_the_same_image(tmp_path: Path, write_images: Wr
     assert len(read_csv_boxes(tmp_path).splits["all"]) == 1
 
 
-def test_a_prefix_that_all_share_is_not_a_document(tmp_path: Path, write_images: Write) -> None:
+def test_numbers_alone_tell_images_apart_not_pages(tmp_path: Path, write_images: Write) -> None:
     write_csv(tmp_path)
     write_images("images/img_1.png", "images/img_2.png")
     assert [page.document for page in read_csv_boxes(tmp_path).splits["all"]] == ["img_1", "img_2"]
@@ -194,3 +194,11 @@ def test_unlv(real_data: Path) -> None:
     first = every[0]
     assert (first.path.name, first.document, first.size) == ("0147_090.png", "0147", (2560, 3300))
     assert first.boxes == ((326, 413, 2106, 1616), (760, 1843, 1643, 2393))
+
+
+def test_the_document_is_the_name_less_its_page_number(tmp_path: Path, write_images: Write) -> None:
+    names = ["annual_report_2020_001.png", "annual_report_2020_002.png", "annual_report_2021_001.png"]
+    (tmp_path / "boxes.csv").write_text("\n".join([HEADER, *(f"{name},1,2,30,40,table" for name in names)]))
+    write_images(*names)
+    documents = [page.document for page in read_csv_boxes(tmp_path).splits["all"]]
+    assert documents == ["annual_report_2020", "annual_report_2020", "annual_report_2021"]

@@ -464,6 +464,41 @@ def test_unknown_classes_can_be_refused(tmp_path: Path) -> None:
     assert len(build(tmp_path, unknown_classes="refuse", class_map={"text": None}).train_pages) == 1
 
 
+def test_a_source_without_pages_to_train_on_is_named(tmp_path: Path) -> None:
+    one = write_pages(tmp_path / "one", train=tables("a", "b"), val=tables("v"))
+    two = write_pages(tmp_path / "two", test=tables("t"))
+    data = build(None, sources=[source(one), source(two)])
+    assert message(lambda: data.train_pages) == (
+        "data.sources: two has no train pages: give its role as val, or leave it out"
+    )
+
+
+def test_sources_to_train_on_alone_are_validated_elsewhere(tmp_path: Path) -> None:
+    one = write_pages(tmp_path / "one", train=tables("a", "b"))
+    other = write_pages(tmp_path / "other", val=tables("v"))
+    data = build(None, sources=[source(one, role="train")], val_path=other)
+    assert (len(data.train_pages), len(data.val_pages)) == (4, 2)
+
+
+def test_images_without_annotations_are_no_source(tmp_path: Path) -> None:
+    one = write_pages(tmp_path / "one", train=tables("a", "b"), val=tables("v"))
+    data = build(None, sources=[source(one), source(one / "val", name="bare", format="images", role="train")])
+    assert message(lambda: data.train_pages) == (
+        f"data.sources: {one / 'val'} is read as images, which have no annotations to learn from or to score"
+    )
+
+
+def test_it_is_said_when_one_document_is_most_of_what_is_held_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_pages(tmp_path, train={**tables("a", pages=6), **tables("b", pages=4)})
+    assert len(build(tmp_path).val_pages) == 4
+    assert caplog.messages == [
+        f"{tmp_path}: 40 % of the pages are held back, not 10 %, for documents are not divided: "
+        "data.val_path gives others"
+    ]
+
+
 def test_sources_that_cannot_be_mixed_are_refused(tmp_path: Path) -> None:
     one = write_pages(tmp_path / "one", train=tables("a", "b"), val=tables("v"))
     assert message(lambda: build(one, sources=[source(one)])) == (
@@ -473,15 +508,15 @@ def test_sources_that_cannot_be_mixed_are_refused(tmp_path: Path) -> None:
         "data.sources: two are called one: give each a name of its own"
     )
     uneven = build(None, sources=[source(one, weight=1.0), source(one, name="again")])
-    assert message(uneven.train_dataloader) == (
+    assert message(lambda: uneven.train_pages) == (
         "data.sources: again has no weight and others have: give one to each, or to none"
     )
     full = build(None, sources=[source(one, without_tables=0.5)])
-    assert message(full.train_dataloader) == (
+    assert message(lambda: full.train_pages) == (
         "data.sources: one: without_tables is 0.5, and it has no page without a table"
     )
     assert message(lambda: build(None, sources=[source(one, role="val")])) == (
-        "data.sources: expected one to train on or more, found none"
+        "data.sources: expected one or more to train on, found none"
     )
     assert message(lambda: source(one, weight=0.0)) == (
         "data.sources: one: expected a weight above 0, found 0.0"

@@ -121,7 +121,8 @@ def test_images_alone_have_nothing_to_learn_from(tmp_path: Path, capsys: pytest.
     assert "no annotations in" in capsys.readouterr().err
     assert main([*arguments, "--data.format=images"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"tablesense: data.path: no table is annotated in {tmp_path / 'pages'}"
+        f"tablesense: data.path: {tmp_path / 'pages'} is read as images, which have no annotations to learn "
+        "from or to score"
     )
 
 

@@ -109,6 +109,7 @@ def test_boxes_are_clipped_or_left_out_and_counted() -> None:
     assert dropped == {
         "not finite": 2,
         "zero area": 2,
-        "outside the page": 2,
+        "outside the page": 1,
+        "less than a pixel on the page": 1,
         "partly outside the page, clipped": 1,
     }

@@ -181,3 +181,21 @@ def test_reading_imports_no_torch() -> None:
     root = Path(__file__).parents[2]
     ran = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert ran.stdout == "set()\n"
+
+
+def test_a_csv_of_something_else_is_no_hindrance(tmp_path: Path, write_images: Write) -> None:
+    write_coco(tmp_path / "train.json", [1, 2, 30, 40])
+    write_images("images/a.png")
+    (tmp_path / "notes.csv").write_bytes("Größe;Übersicht".encode("latin-1"))
+    (tmp_path / "folder.csv").mkdir()
+    assert len(read_pages(tmp_path).splits["train"]) == 1
+
+
+def test_pages_without_tables_are_read_whatever_else_is_noted(tmp_path: Path, write_images: Write) -> None:
+    write_images("images/a.png", "images/b.png")
+    for name in ("a", "b", "stray"):
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        (tmp_path / "labels" / f"{name}.txt").touch()
+    pages = read_pages(tmp_path)
+    assert pages.dropped == {"label file without image": 1}
+    assert len(pages.splits["all"]) == 2

@@ -133,6 +133,13 @@ KINDS: dict[str, Kind] = {
         "Correct or remove them; see whether image and annotation belong together.",
         "outside the page",
     ),
+    "less than a pixel on the page": Kind(
+        "warning",
+        "boxes",
+        "Left out.",
+        "See whether the numbers are pixels: fractions of the page are not.",
+        "less than a pixel wide or high on their page",
+    ),
     "partly outside the page, clipped": Kind(
         "warning",
         "boxes",

@@ -37,7 +37,8 @@ IMAGE_SIZE = 384
 
 _ORDER = ("train", "all", "val", "test")
 
-_MISFITS = ("outside the page", "zero area", "not finite", "partly outside the page, clipped")
+_CLIPPED = "partly outside the page, clipped"
+_MISFITS = ("outside the page", "less than a pixel on the page", "zero area", "not finite", _CLIPPED)
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def survey(
     found = Survey(path, None if format == "auto" else format, image_size)
     try:
         found.format = found.format or reading.recognise(path)
-        pages = reading.read_pages(path, found.format)
+        pages = reading.read_pages(path, format)
     except UserError as error:
         found.refused = str(error)
         found.faults.note(kinds.REFUSED, str(error))
@@ -183,7 +184,7 @@ def _looked_for(pages: Pages, found: Survey) -> dict[str, PageTable]:
 
 def _note_misfits(found: Survey) -> None:
     misfits = sum(found.faults[reason] for reason in _MISFITS)
-    left_out = misfits - found.faults["partly outside the page, clipped"]
+    left_out = misfits - found.faults[_CLIPPED]
     boxes = sum(found.classes.values()) + sum(found.ignored.values()) + left_out
     if misfits >= 10 and misfits > 0.2 * boxes:
         found.faults[kinds.MISFIT] = misfits
