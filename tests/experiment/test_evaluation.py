@@ -34,7 +34,7 @@ def pages(tmp_path: Path) -> list[Page]:
             f"{i}",
             SIZE,
             ((10.0 + i, 20, 200, 300),) * bool(i % 4),
-            ("Table",) * bool(i % 4),
+            ("table",) * bool(i % 4),
         )
         for i in range(20)
     ]
