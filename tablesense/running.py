@@ -196,7 +196,7 @@ class TableCLI(LightningCLI):
         if self.subcommand != "fit":
             self.save_config_callback = None
             return super().instantiate_trainer(logger=trainer["logger"] or False, **kwargs)
-        if any(source.path is not None for source in self.datamodule.sources.values()):
+        if any(source.path is not None for source in self.datamodule.selection.named.values()):
             # What is wrong with the pages is said before a run is made
             _ = self.datamodule.train_pages, self.datamodule.val_pages
         settings = self._get(self.config_init, "logging")

@@ -182,6 +182,15 @@ def test_a_training_goes_on_with_the_pages_that_it_had_not_seen(
     assert begun.batches + goes_on.batches == straight.batches
 
 
+def test_a_few_batches_can_be_overfitted(tmp_path: Path, pages: SyntheticConfig) -> None:
+    seen = Seen()
+    run = trainer(tmp_path, max_epochs=2, overfit_batches=2, callbacks=[seen], logger=False)
+    run.fit(small(), data(pages, augment="none"))
+    names = [name for name, _ in seen.batches]
+    assert len(names) == 4
+    assert names[:2] == names[2:]
+
+
 def test_gradient_accumulation_works_in_a_notebook_too(tmp_path: Path, pages: SyntheticConfig) -> None:
     module = small(training=TrainingConfig(gradient_accumulation_steps=2))
     run = trainer(tmp_path, max_epochs=1, limit_val_batches=0, num_sanity_val_steps=0)

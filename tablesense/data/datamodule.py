@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,22 +11,16 @@ import numpy as np
 import torch
 from lightning import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from tablesense.data.batches import PageDataset, collate
-from tablesense.data.classes import canonical, tables_among
-from tablesense.data.reading import FORMATS, read_pages, report, split_by_document
 from tablesense.data.sampling import EvaluationOrder, TrainingLoader, TrainingOrder
+from tablesense.data.selection import Selection
 from tablesense.data.sources import Mix, SourceConfig, strata
 from tablesense.data.synthetic import SyntheticConfig, synthetic_pages
-from tablesense.data.table import Faults, PageTable
+from tablesense.data.table import Faults
 from tablesense.data.transforms import Preset
 from tablesense.errors import UserError
-
-warn = rank_zero_only(logging.getLogger(__name__).warning)
-
-Split = Literal["train", "val", "test"]
 
 
 class TableDataModule(LightningDataModule):
@@ -57,9 +49,6 @@ class TableDataModule(LightningDataModule):
         mosaic: The share of training pages in whose place one made of snippets of several is seen.
         batch_size: Pages in a batch, on each device.
         num_workers: Processes that decode pages.
-
-    Attributes:
-        dropped: How many boxes of the data sets read so far were left out or changed, by reason.
     """
 
     def __init__(
@@ -90,205 +79,50 @@ class TableDataModule(LightningDataModule):
             raise UserError(f"data.augment: expected one of {', '.join(get_args(Preset))}, found {augment}")
         if not 0 <= mosaic <= 1:
             raise UserError(f"data.mosaic: expected a share from 0 to 1, found {mosaic}")
-        if class_names is not None and not class_names:
-            raise UserError("data.class_names: expected null or at least one name, found none")
-        if unknown_classes not in ("ignore", "refuse"):
-            raise UserError(f"data.unknown_classes: expected ignore or refuse, found {unknown_classes}")
-        self.path, self.format, self.val_path, self.test_path = path, format, val_path, test_path
-        self.val_fraction, self.split_seed = val_fraction, split_seed
-        self.wanted_classes, self.class_map, self.unknown_classes = class_names, class_map, unknown_classes
-        self.synthetic = synthetic
+        self.selection = Selection(
+            path, format, sources, val_path, test_path, val_fraction, split_seed, class_names, class_map,
+            unknown_classes, synthetic,
+        )  # fmt: skip
         self.image_size, self.augment, self.mosaic = image_size, augment, mosaic
         self.batch_size, self.num_workers = batch_size, num_workers
-        # What a person changes to have other pages.
-        self._key = "data.sources" if sources else "data.synthetic" if path is None else "data.path"
-        self.sources = self._named(sources)
-        self.dropped = Faults()
-        self._read_splits: dict[str, dict[str, PageTable]] = {}
         self._loader: TrainingLoader | None = None
         self._begun: dict[str, Any] = {}
-
-    def _named(self, sources: list[SourceConfig] | None) -> dict[str, SourceConfig]:
-        if not sources:
-            source = SourceConfig(self.path, format=self.format)
-            return {source.title: source}
-        if self.path is not None:
-            raise UserError(f"data.path is {self.path}, and data.sources is given: put it among the sources")
-        named: dict[str, SourceConfig] = {}
-        for source in sources:
-            if source.title in named:
-                raise UserError(f"data.sources: two are called {source.title}: give each a name of its own")
-            named[source.title] = source
-        for role, verb in ("train", "train"), ("val", "validate"):
-            elsewhere = role == "val" and self.val_path is not None
-            if not elsewhere and not any(source.role in ("both", role) for source in sources):
-                raise UserError(f"data.sources: expected one or more to {verb} on, found none")
-        return named
 
     def prepare_data(self) -> None:
         """Make the synthetic pages where they are needed, once and on one process only."""
         verb = self.trainer.state.fn if self.trainer else TrainerFn.FITTING
-        scored = self.val_path
+        chosen = self.selection
+        scored = chosen.val_path
         if verb == TrainerFn.TESTING:
-            scored = self.test_path or self.val_path
-        wanted = any(source.path is None for source in self.sources.values())
+            scored = chosen.test_path or chosen.val_path
+        wanted = any(source.path is None for source in chosen.named.values())
         if wanted and (scored is None or verb == TrainerFn.FITTING):
-            synthetic_pages(self.synthetic)
+            synthetic_pages(chosen.synthetic)
 
-    @cached_property
+    @property
     def class_names(self) -> tuple[str, ...]:
         """The classes to find, in the order of their indices."""
-        if self.wanted_classes is not None:
-            return tuple(dict.fromkeys(map(canonical, self.wanted_classes)))
-        names: set[str] = set()
-        for name, source in self.sources.items():
-            if source.path is not None:
-                names.update(*(table.label_counts() for table in self._splits(name).values()))
-            else:  # known before the pages are set
-                hard = self.synthetic.difficulty == "hard"
-                names.update(("table", "table rotated") if hard else ("table",))
-        if not names:
-            raise UserError(f"{self._key}: no table is annotated in {self._places}")
-        return tables_among(names)
+        return self.selection.class_names
+
+    @property
+    def dropped(self) -> Faults:
+        """How many boxes of the data sets read so far were left out or changed, by reason."""
+        return self.selection.dropped
 
     @cached_property
     def train_pages(self) -> Mix:
         """What is trained on."""
-        pages = self._checked({name: self._train_val(name)[0] for name in self._with("train")}, "train")
-        strata(pages, self.sources)  # to say what is wrong with weights before a run is made
-        return pages
+        return self.selection.train
 
     @cached_property
     def val_pages(self) -> Mix:
         """What is validated on."""
-        if self.val_path is not None:
-            return self._other("val", self.val_path)
-        return self._checked({name: self._train_val(name)[1] for name in self._with("val")}, "val")
+        return self.selection.val
 
     @cached_property
     def test_pages(self) -> Mix:
         """What is tested on."""
-        if self.test_path is not None:
-            return self._other("test", self.test_path)
-        # Pages are made to train and to validate on: none of the synthetic ones are for tests.
-        read = (name for name, source in self.sources.items() if source.path is not None)
-        found = {name: table for name in read if (table := self._splits(name).get("test"))}
-        return self._checked(found, "test") if found else self.val_pages
-
-    # -- reading -----------------------------------------------------------------------------------
-
-    @property
-    def _places(self) -> str:
-        return ", ".join(str(source.path or "synthetic pages") for source in self.sources.values())
-
-    def _with(self, role: Literal["train", "val"]) -> list[str]:
-        return [name for name, source in self.sources.items() if source.role in ("both", role)]
-
-    def _splits(self, name: str) -> dict[str, PageTable]:
-        """The pages of a source under the names of their splits, read once."""
-        if name not in self._read_splits:
-            source = self.sources[name]
-            if source.path is None:
-                splits = read_pages(synthetic_pages(self.synthetic), "coco", name).splits
-            else:
-                splits = self._read(self._key, source.path, source.format, name, source.class_map)
-            self._read_splits[name] = splits
-        return self._read_splits[name]
-
-    def _train_val(self, name: str) -> tuple[PageTable | None, PageTable | None]:
-        """The pages of a source to train on and to validate on: neither need be there for the other."""
-        splits, source = self._splits(name), self.sources[name]
-        train, val = splits.get("train") or splits.get("all"), splits.get("val")
-        if source.role == "val":
-            return None, val or train
-        if val or not train or self.val_path is not None or source.role == "train":
-            return train, val
-        if not 0 < self.val_fraction < 1:
-            raise UserError(f"data.val_fraction: expected between 0 and 1, found {self.val_fraction}")
-        train, val = split_by_document(train, self.val_fraction, self.split_seed)
-        if not val:
-            raise UserError(
-                f"{self._key}: {source.path} is a single document: give data.val_path to validate on"
-            )
-        share = len(val) / (len(val) + len(train))
-        if not 0.5 <= share / self.val_fraction <= 2 and abs(share - self.val_fraction) > 0.05:
-            warn(
-                "%s: %.0f %% of the pages are held back, not %.0f %%, for documents are not divided: "
-                "data.val_path gives others",
-                source.path, 100 * share, 100 * self.val_fraction,
-            )  # fmt: skip
-        return train, val
-
-    def _other(self, split: Split, path: Path) -> Mix:
-        """The `split` of another data set, or all its pages where it has none of that name."""
-        key = f"data.{split}_path"
-        splits = self._read(key, path, self.format, None, None)
-        chosen = splits.get(split)
-        return self._checked({split: chosen} if chosen else splits, split, key)
-
-    def _read(
-        self, key: str, path: Path, format: str, name: str | None, class_map: dict[str, str | None] | None
-    ) -> dict[str, PageTable]:
-        if format == "images":
-            raise UserError(
-                f"{key}: {path} is read as images, which have no annotations to learn from or to score"
-            )
-        try:
-            pages = read_pages(path, format, name)
-        except UserError as error:
-            wrong = key if format in ("auto", *FORMATS) or key == "data.sources" else "data.format"
-            raise UserError(f"{wrong}: {error}") from error
-        self.dropped.include(pages.dropped)
-        if lost := report(pages):
-            warn("%s: %s", path, lost)
-        other_names = {
-            canonical(old): new for old, new in {**(self.class_map or {}), **(class_map or {})}.items()
-        }
-
-        def rename(label: str) -> str | None:
-            label = canonical(label)
-            if label not in other_names:
-                return label
-            new = other_names[label]
-            return None if new is None else canonical(new)
-
-        return {split: table.relabel(rename) for split, table in pages.splits.items()}
-
-    def _checked(self, tables: Mapping[str, PageTable | None], split: Split, key: str | None = None) -> Mix:
-        """Leave other classes out, say so, and refuse pages that nothing can be learnt from."""
-        key = key or self._key
-        found = [table for table in tables.values() if table]
-        if not found:
-            splits = dict.fromkeys(split for name in tables for split in self._splits(name))
-            raise UserError(
-                f"{key}: expected {split} pages in {self._places}, found only {', '.join(splits)} pages: "
-                f"give {'a train split' if split == 'train' else 'data.val_path'}"
-            )
-        bare = [name for name, table in tables.items() if name in self.sources and not table]
-        if bare:
-            raise UserError(
-                f"{key}: {bare[0]} has no {split} pages: give its role as "
-                f"{'val' if split == 'train' else 'train'}, or leave it out"
-            )
-        known, unknown = set(self.class_names), Faults()
-        for table in found:
-            unknown.update({name: n for name, n in table.label_counts().items() if name not in known})
-        mix = Mix([table.relabel(lambda name: name if name in known else None) for table in found])
-        counts = ", ".join(f"{n} {name}" for name, n in unknown.most_common(5))
-        if not any(table.label_counts() for table in mix.tables):
-            raise UserError(
-                f"{key}: no {' or '.join(self.class_names)} on any {split} page, found "
-                f"{counts or 'no boxes'}: give data.class_names, or other pages"
-            )
-        if unknown and self.unknown_classes == "refuse":
-            raise UserError(
-                f"{key}: {split} pages have boxes of classes that are not looked for: {counts}: name them in "
-                "data.class_map or data.class_names, or set data.unknown_classes=ignore"
-            )
-        if unknown:
-            self.dropped["of a class that is not looked for"] += unknown.total()
-            warn("%s pages: boxes of classes that are not looked for: %s", split, counts)
-        return mix
+        return self.selection.test
 
     # -- loading -----------------------------------------------------------------------------------
 
@@ -297,7 +131,7 @@ class TableDataModule(LightningDataModule):
         pages = self.train_pages
         width, height = pages.sizes.T
         order = TrainingOrder(
-            strata(pages, self.sources),
+            strata(pages, self.selection.named),
             width > height,
             self.batch_size,
             int(os.environ.get("PL_GLOBAL_SEED", 0)),  # what seed_everything was given
