@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from difflib import get_close_matches
 
-_UNKNOWN = re.compile(r"(?:unrecognized arguments: --|accept option '|[Kk]ey [\"'])([\w.]+)(?!.*Expected)")
+from tablesense.data.sources import SourceConfig
+
+_UNKNOWN = re.compile(
+    r"(?:unrecognized arguments: --|accept option '|Option '|[Kk]ey [\"'])([\w.]+)(?!.*Expected)"
+)
 _WRONG_TYPE = re.compile(r"key \"([\w.]+)\": Expected an? (.+?)\. Got value: (.+)")
 _WRONG_UNION = re.compile(
     r"key \"([\w.]+)\": Does not validate against any of the Union subtypes Subtypes: [\[(](.+?)[\])] Errors:"
     r".*Given value type: .*?Given value: (\S+)"
 )
+
+_SOURCE = "class_path 'tablesense.data.sources.SourceConfig': "
+_AFTER_SOURCE = " - Expected a <class 'NoneType'> Given value type: <class 'list'>"
 
 
 def explain(message: str, known: set[str]) -> str:
@@ -21,6 +29,14 @@ def explain(message: str, known: set[str]) -> str:
         known: The right keys, from which the nearest to a wrong one is named.
     """
     message = " ".join(message.split())
+    if _SOURCE in message:
+        inner = message.partition(_SOURCE)[2].partition(_AFTER_SOURCE)[0]
+        return f"data.sources: {explain(inner, {field.name for field in fields(SourceConfig)})}"
+    if message.startswith('Parser key "data.sources":'):
+        return (
+            "data.sources: expected a list such as '[{path: my_pages, weight: 2.0}, {weight: 1.0}]', found "
+            + message.rpartition("Given value: ")[2]
+        )
     if found := _WRONG_UNION.search(message) or _WRONG_TYPE.search(message):
         key, kind, value = found.groups()
         kind = (

@@ -281,6 +281,12 @@ def test_a_page_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
             "Parser key \"data.augment\": Expected a typing.Literal['none', 'scan']. Got value: y",
             "data.augment: expected one of 'none', 'scan', found y",
         ),
+        (
+            'Parser key "data.sources": Errors: - Problem with given class_path '
+            "'tablesense.data.sources.SourceConfig': Option 'weigth' is not accepted - Expected a "
+            "<class 'NoneType'> Given value type: <class 'list'> Given value: [{'path': 'a', 'weigth': 1}]",
+            "data.sources: unknown key weigth: did you mean weight?",
+        ),
     ],
 )
 def test_messages_of_the_parser_are_put_plainly(message: str, line: str) -> None:

@@ -68,6 +68,7 @@ class Selection:
             raise UserError(f"data.path is {self.path}, and data.sources is given: put it among the sources")
         named: dict[str, SourceConfig] = {}
         for source in self.sources:
+            source.check()
             if source.title in named:
                 raise UserError(f"data.sources: two are called {source.title}: give each a name of its own")
             named[source.title] = source

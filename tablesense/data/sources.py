@@ -34,8 +34,6 @@ class SourceConfig:
         class_map: Other names for its classes, null for classes to leave out; before `data.class_map`.
         role: "train" trains on its training pages, "val" validates on its validation pages, "both" does both.
 
-    Raises:
-        UserError: A value is out of range.
     """
 
     path: Path | None = None
@@ -46,7 +44,12 @@ class SourceConfig:
     class_map: dict[str, str | None] | None = None
     role: Literal["both", "train", "val"] = "both"
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Refuse values out of range.
+
+        Raises:
+            UserError: There is one.
+        """
         if self.weight is not None and not 0 < self.weight < float("inf"):
             raise UserError(f"data.sources: {self.title}: expected a weight above 0, found {self.weight}")
         if self.without_tables is not None and not 0 <= self.without_tables <= 1:

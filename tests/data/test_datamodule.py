@@ -518,7 +518,7 @@ def test_sources_that_cannot_be_mixed_are_refused(tmp_path: Path) -> None:
     assert message(lambda: build(None, sources=[source(one, role="val")])) == (
         "data.sources: expected one or more to train on, found none"
     )
-    assert message(lambda: source(one, weight=0.0)) == (
+    assert message(lambda: build(None, sources=[source(one, weight=0.0)])) == (
         "data.sources: one: expected a weight above 0, found 0.0"
     )
 
