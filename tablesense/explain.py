@@ -6,8 +6,6 @@ import re
 from dataclasses import fields
 from difflib import get_close_matches
 
-from tablesense.data.sources import SourceConfig
-
 _UNKNOWN = re.compile(
     r"(?:unrecognized arguments: --|accept option '|Option '|[Kk]ey [\"'])([\w.]+)(?!.*Expected)"
 )
@@ -30,6 +28,8 @@ def explain(message: str, known: set[str]) -> str:
     """
     message = " ".join(message.split())
     if _SOURCE in message:
+        from tablesense.data.sources import SourceConfig
+
         inner = message.partition(_SOURCE)[2].partition(_AFTER_SOURCE)[0]
         return f"data.sources: {explain(inner, {field.name for field in fields(SourceConfig)})}"
     if message.startswith('Parser key "data.sources":'):
