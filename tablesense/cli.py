@@ -16,6 +16,8 @@ verbs:
   fit        train:                tablesense fit --config configs/detr.yaml
   validate   score a checkpoint:   tablesense validate --config configs/detr.yaml --ckpt_path FILE
   test       the same on the test pages, or on those of --data.test_path
+  predict    find tables:          tablesense predict best.ckpt report.pdf scans/ --out found
+  export     run without torch:    tablesense export best.ckpt --format onnx --out model.onnx
   sweep      tune:                 tablesense sweep sweeps/detr_bayes.yaml
   report     one page of runs:     tablesense report runs/detr/001 [runs/detr/002 ...]
   data       check, convert, preview or make pages:  tablesense data check my_pages
@@ -38,7 +40,7 @@ keys:
   tablesense --version
 """
 
-VERBS = ("fit", "validate", "test", "sweep", "report", "data")
+VERBS = ("fit", "validate", "test", "predict", "export", "sweep", "report", "data")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,6 +88,14 @@ def _main(arguments: list[str]) -> int:
         from tablesense.experiment.report import run as report
 
         return report(arguments[1:])
+    if verb == "predict":
+        from tablesense.predict.verb import run as predict
+
+        return predict(arguments[1:])
+    if verb == "export":
+        from tablesense.export.verb import run as export
+
+        return export(arguments[1:])
     if verb == "data":
         from tablesense.data.verb import run as data
 

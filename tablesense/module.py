@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from lightning import Callback, LightningModule
@@ -21,6 +21,10 @@ from tablesense.losses import DetrCriterion, LossConfig
 from tablesense.metrics import CocoMAP, CTDaRWeightedF1, DetectionF1
 from tablesense.pretrained import different_network
 from tablesense.training import MovingAverage, TrainingConfig, parameter_groups, schedule
+
+if TYPE_CHECKING:
+    from tablesense.predict.found import FoundPage
+    from tablesense.predict.notebook import Source
 
 log = logging.getLogger(__name__)
 
@@ -148,6 +152,12 @@ class TableDETRModule(LightningModule):
             keep = batched_nms(box, score, label, self.nms_iou)  # best first
             pages.append({"boxes": box[keep], "scores": score[keep], "labels": label[keep]})
         return pages
+
+    def detect(self, source: Source, threshold: float | None = None, batch_size: int = 4) -> list[FoundPage]:
+        """Find the tables of documents and pictures; see `tablesense.predict.notebook.detect_any`."""
+        from tablesense.predict.notebook import detect_any
+
+        return detect_any(self, source, threshold, batch_size)
 
     # -- steps -------------------------------------------------------------------------------------
 

@@ -105,8 +105,8 @@ def test_a_wrong_verb_is_named_with_the_nearest_right_one(tmp_path: Path) -> Non
     done = tablesense("fitt", cwd=tmp_path)
     assert done.returncode == 2
     expected = (
-        "tablesense: expected one of the verbs fit, validate, test, sweep, report, data, found 'fitt'; "
-        "did you mean fit?\n"
+        "tablesense: expected one of the verbs fit, validate, test, predict, export, sweep, report, data, "
+        "found 'fitt'; did you mean fit?\n"
     )
     assert done.stderr == expected
 

@@ -232,9 +232,11 @@ def _shrink(pixels: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
     scale = longest_side / max(height, width)
     if scale >= 1:
         return pixels
-    import torch  # a second that pages of their own size, and reading truth, do without
-
     size = max(1, round(height * scale)), max(1, round(width * scale))
+    try:
+        import torch  # a second that pages of their own size, and reading truth, do without
+    except ImportError:  # where networks are run by onnxruntime alone
+        return np.array(Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BILINEAR))
     planes = torch.from_numpy(pixels).reshape(1, height, width, -1).permute(0, 3, 1, 2)
     small = torch.nn.functional.interpolate(planes, size, mode="bilinear", antialias=True)
     result: NDArray[np.uint8] = small[0].permute(1, 2, 0).numpy().reshape(*size, *pixels.shape[2:])

@@ -1,0 +1,1 @@
+"""Finding the tables of documents with a trained network."""

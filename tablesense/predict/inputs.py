@@ -1,0 +1,201 @@
+"""From what a person names (files, folders, patterns) to a stream of pages."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from glob import glob, has_magic
+from hashlib import blake2b
+from pathlib import Path
+
+from tablesense.data.decode import _open_pdf as open_pdf
+from tablesense.data.folder import IMAGE_SUFFIXES, contents
+from tablesense.data.images import _frames as frames
+from tablesense.data.images import files_below
+from tablesense.data.page import Page
+from tablesense.data.table import Faults
+from tablesense.errors import UserError
+from tablesense.predict.pdf import PDFIUM, is_pdf
+
+SUFFIXES = IMAGE_SUFFIXES | {".pdf"}
+RESERVED = "predictions.coco"
+"""A name that no document gets: results of all documents have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file with pages, not yet opened.
+
+    Attributes:
+        path: The file.
+        name: What its results are called: its path below the folder that was named, without the suffix,
+            with "/" between folders; no two documents of one call have the same.
+    """
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A page, or a whole file, that could not be read.
+
+    Attributes:
+        path: The file.
+        number: The page, from 0; None for the whole file.
+        reason: Why, in a few words.
+    """
+
+    path: Path
+    number: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        where = str(self.path) if self.number is None else f"{self.path}, page {self.number + 1}"
+        return f"{where}: {self.reason}"
+
+
+def find_documents(inputs: Sequence[str | Path]) -> list[Document]:
+    """Find the files that inputs name, each once, in the order of the inputs and of their paths.
+
+    Args:
+        inputs: Files, folders (all images and PDFs at and below them), or patterns such as
+            `scans/**/*.png`. What exists under its very name is no pattern.
+
+    Raises:
+        UserError: There is nothing under one of the names, or no image or PDF.
+    """
+    found: dict[str, tuple[Path, Path]] = {}  # by the absolute path: the file, and it below what was named
+    for each in inputs:
+        for path, below in _files(each):
+            found.setdefault(os.path.abspath(path), (path, below))
+    names = _names({place: below for place, (_, below) in found.items()})
+    return [Document(path, names[place]) for place, (path, _) in found.items()]
+
+
+def _files(given: str | Path) -> Iterator[tuple[Path, Path]]:
+    """Each file of an input, and its path below the input's folder."""
+    root = Path(given).expanduser()
+    if root.is_file():
+        if root.suffix.lower() not in SUFFIXES:
+            raise UserError(f"{root} is no image or PDF: expected one of {', '.join(sorted(SUFFIXES))}")
+        yield root, Path(root.name)
+    elif root.is_dir():
+        empty = True
+        for folder, names in files_below(root, SUFFIXES):
+            for name in names:
+                empty = False
+                yield root / folder / name, Path(folder, name)
+        if empty:
+            raise UserError(f"no images or PDFs in {root}: found {contents(root)}")
+    elif has_magic(str(root)):
+        fixed = Path(*_before_pattern(root))
+        matches = [Path(match) for match in sorted(glob(str(root), recursive=True))]
+        files = [path for path in matches if path.is_file() and path.suffix.lower() in SUFFIXES]
+        if not files:
+            raise UserError(f"no images or PDFs match {root}: found {len(matches)} files of other kinds")
+        yield from ((path, path.relative_to(fixed)) for path in files)
+    else:
+        raise UserError(f"{root} does not exist: expected images, PDFs, folders of them, or a pattern")
+
+
+def _before_pattern(path: Path) -> list[str]:
+    """The folders of a pattern up to its first that is one."""
+    parts = []
+    for part in path.parts[:-1]:
+        if has_magic(part):
+            break
+        parts.append(part)
+    return parts
+
+
+def _names(files: dict[str, Path]) -> dict[str, str]:
+    """A name for each file: without its suffix, else with it, else with a number of its whole path.
+
+    Upper and lower case count as the same: on many file systems they are.
+    """
+    names: dict[str, str] = {"": RESERVED}
+    left = dict(files)
+    for rule in (_stem, _whole, _numbered):
+        proposed = {place: rule(place, below) for place, below in left.items()}
+        times = Counter(name.casefold() for name in proposed.values())
+        taken = {name.casefold() for name in names.values()}
+        for place, name in proposed.items():
+            if rule is _numbered or (times[name.casefold()] == 1 and name.casefold() not in taken):
+                names[place] = name
+                del left[place]
+    del names[""]
+    return names
+
+
+def _stem(place: str, below: Path) -> str:
+    return below.with_suffix("").as_posix()
+
+
+def _whole(place: str, below: Path) -> str:
+    return below.as_posix()
+
+
+def _numbered(place: str, below: Path) -> str:
+    return f"{_whole(place, below)}.{blake2b(os.fsencode(place), digest_size=5).hexdigest()}"
+
+
+def read_pages(
+    documents: Iterable[Document], opened: Callable[[int], None] = lambda pages: None
+) -> Iterator[Page | Failure]:
+    """Read which pages documents have, one after the other, as they are asked for.
+
+    Only headers are read. Of a PDF one page's size is read at a time, so that the first page of a long
+    one is there at once.
+
+    Args:
+        documents: What to open.
+        opened: Is told the number of pages of each document before they come.
+
+    Yields:
+        Each page, or what could not be read in its place.
+    """
+    for document in documents:
+        if is_pdf(document.path):
+            yield from _pdf_pages(document, opened)
+            continue
+        faults = Faults()
+        found = frames(document.path, faults)
+        opened(len(found))
+        yield from _faulty(document, faults)
+        for size, number in found:
+            yield Page(document.path, document.name, size, number=number)
+
+
+def _pdf_pages(document: Document, opened: Callable[[int], None]) -> Iterator[Page | Failure]:
+    from pypdfium2 import PdfiumError  # 60 ms that only PDFs need
+
+    path = document.path
+    try:
+        with PDFIUM:
+            count = len(open_pdf(path))
+    except (PdfiumError, OSError):
+        opened(0)
+        faults = Faults()
+        with PDFIUM:
+            frames(path, faults)
+        yield from _faulty(document, faults)
+        return
+    opened(count)
+    for number in range(count):
+        try:
+            with PDFIUM:
+                size = open_pdf(path).get_page_size(number)
+        except (PdfiumError, OSError):
+            size = (0.0, 0.0)
+        if min(size) > 0:
+            yield Page(path, document.name, size, number=number)
+        else:
+            yield Failure(path, number, "broken page of a PDF")
+
+
+def _faulty(document: Document, faults: Faults) -> Iterator[Failure]:
+    for reason in faults:
+        yield Failure(document.path, None, reason)

@@ -1,0 +1,85 @@
+"""Whatever a notebook holds."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tablesense import DetrConfig, TableDETRModule, UserError
+from tablesense.predict.notebook import detect_any
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def module() -> TableDETRModule:
+    small = DetrConfig(hidden_dim=32, num_encoder_layers=1, num_decoder_layers=1, num_queries=5, ffn_dim=32)
+    return TableDETRModule(detr=small, image_size=96)
+
+
+def test_all_kinds_of_sources_give_the_same(module: TableDETRModule, write_image: Write) -> None:
+    file = write_image("a.png")
+    picture = Image.open(file)
+    array = np.asarray(picture)
+    sources = [file, str(file), file.read_bytes(), picture, array, np.stack([array] * 3, 2)]
+    pages = detect_any(module, sources, threshold=0, batch_size=8)
+    assert len(pages) == 6
+    assert len(pages[0]) > 0
+    for page in pages:
+        assert page.size == (100, 200)
+        np.testing.assert_allclose(page.boxes, pages[0].boxes, atol=1e-3)
+        assert page.image().size == (100, 200)
+
+
+def test_pages_of_a_pdf_in_memory(module: TableDETRModule, write_pdf: Write) -> None:
+    content = write_pdf("a.pdf", (60, 100, 120, 80), None).read_bytes()
+    pages = detect_any(module, content, threshold=0)
+    assert [(page.number, page.unit) for page in pages] == [(1, "pt"), (2, "pt")]
+    assert pages[0].image(72).size == (300, 400)
+
+
+def test_the_module_stays_in_its_mode(module: TableDETRModule) -> None:
+    module.train()
+    detect_any(module, Image.new("RGB", (50, 60)))
+    assert module.training
+    assert module.detr.training
+
+
+def test_a_picture_is_taken_as_it_is(module: TableDETRModule) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    image = Image.new("RGB", (50, 80))
+    image.info["exif"] = exif.tobytes()
+    (page,) = detect_any(module, image)
+    assert page.size == (50, 80)
+    assert page.image().size == (50, 80)
+
+
+def test_files_of_what_was_in_memory_go_with_its_pages(module: TableDETRModule) -> None:
+    pages = detect_any(module, [Image.new("L", (50, 60), 255)] * 2)
+    folder = pages[0].path.parent
+    assert folder.is_dir()
+    del pages
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_what_cannot_be_read_is_a_warning_beside_other_pages_and_an_error_alone(
+    module: TableDETRModule, write_image: Write
+) -> None:
+    good = write_image("a.png")
+    with pytest.warns(UserWarning, match="left out: .*unreadable image"):
+        assert len(detect_any(module, [b"no image", good])) == 1
+    with pytest.raises(UserError, match=r"^not one page can be read: .*unreadable image$"):
+        detect_any(module, b"no image")
+
+
+@pytest.mark.parametrize("source", [3.5, None, np.zeros((4, 4)), np.zeros((2, 3, 4, 4), np.uint8)])
+def test_other_kinds_are_refused(module: TableDETRModule, source: object) -> None:
+    with pytest.raises(UserError, match=r"^detect: expected .*, found |^detect: expected .*; found "):
+        detect_any(module, source)  # type: ignore[arg-type]

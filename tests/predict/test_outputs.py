@@ -1,0 +1,133 @@
+"""Files of results."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tablesense.data.coco import read_coco
+from tablesense.errors import UserError
+from tablesense.predict.detecting import detect
+from tablesense.predict.found import FoundPage
+from tablesense.predict.inputs import Document, Failure, find_documents, read_pages
+from tablesense.predict.outputs import Destination, finished, prepare, write_all, write_document
+
+Write = Callable[..., Path]
+
+
+def results(network: Any, document: Document) -> Iterator[FoundPage | Failure]:
+    return detect(network, read_pages([document]))
+
+
+def test_a_document_becomes_one_file(tmp_path: Path, write_pdf: Write, network: Any) -> None:
+    document = Document(write_pdf("a.pdf", (60, 100, 120, 80), None), "sub/a")
+    out = Destination(tmp_path / "out")
+    assert write_document(out, document, results(network, document), {"model": "best.ckpt"}) == []
+    assert [path.name for path in (tmp_path / "out" / "sub").iterdir()] == ["a.json"]
+    content = json.loads(out.json(document).read_text())
+    assert (content["file"], content["model"], content["failures"]) == (str(document.path), "best.ckpt", [])
+    assert [(page["page"], len(page["tables"])) for page in content["pages"]] == [(1, 1), (2, 0)]
+    assert finished(out.json(document))
+
+
+def test_a_document_that_is_interrupted_leaves_no_half(
+    tmp_path: Path, write_pdf: Write, network: Any
+) -> None:
+    document = Document(write_pdf("a.pdf", None, None), "a")
+
+    def interrupted() -> Iterator[FoundPage | Failure]:
+        yield next(results(network, document))
+        raise KeyboardInterrupt
+
+    out = Destination(tmp_path / "out")
+    prepare(out.folder)
+    with pytest.raises(KeyboardInterrupt):
+        write_document(out, document, interrupted(), {})
+    assert list(out.folder.iterdir()) == []
+    assert not finished(out.json(document))
+
+
+def test_a_document_with_a_failed_page_is_not_finished(
+    tmp_path: Path, write_pdf: Write, network: Any
+) -> None:
+    document = Document(write_pdf("a.pdf", None), "a")
+    failure = Failure(document.path, 1, "broken page of a PDF")
+    out = Destination(tmp_path / "out")
+    assert write_document(out, document, [*results(network, document), failure], {}) == [failure]
+    content = json.loads(out.json(document).read_text())
+    assert content["failures"] == [{"page": 2, "reason": "broken page of a PDF"}]
+    assert not finished(out.json(document))
+
+
+def test_a_document_without_a_page_gets_no_file(tmp_path: Path) -> None:
+    document = Document(tmp_path / "a.pdf", "a")
+    out = Destination(tmp_path)
+    write_document(out, document, [Failure(document.path, None, "broken PDF")], {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_of_pages_and_of_finds(tmp_path: Path, write_pdf: Write, network: Any) -> None:
+    document = Document(write_pdf("a.pdf", (0, 100, 120, 80), None), "a")
+    out = Destination(tmp_path / "out", overlay=True, crops=True, margin=10, dpi=72)
+    write_document(out, document, results(network, document), {})
+    pictures = sorted(str(path.relative_to(out.folder)) for path in out.folder.rglob("*.png"))
+    assert pictures == ["a.pages/1.png", "a.pages/2.png", "a.tables/1_1.png"]
+    assert Image.open(out.folder / "a.pages" / "1.png").size == (300, 400)
+    width, height = Image.open(out.folder / "a.tables" / "1_1.png").size
+    assert width == pytest.approx(130, abs=1)
+    assert height == pytest.approx(100, abs=1)
+
+
+@pytest.fixture
+def three(tmp_path: Path, write_image: Write, network: Any) -> tuple[Destination, list[Document]]:
+    for name, box in (("a", (20, 30, 60, 70)), ("b", None), ("c", (10, 10, 20, 40))):
+        write_image(f"images/{name}.png", box)
+    documents = find_documents([tmp_path / "images"])
+    out = Destination(tmp_path / "out")
+    for document in documents:
+        write_document(out, document, results(network, document), {})
+    return out, documents
+
+
+def test_all_as_csv(three: tuple[Destination, list[Document]]) -> None:
+    with write_all(*three, "csv", ("table",)).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [Path(row["file"]).name for row in rows] == ["a.png", "c.png"]
+    assert [float(rows[0][side]) for side in ("x0", "y0", "x1", "y1")] == pytest.approx(
+        [20, 30, 60, 70], abs=1
+    )
+    assert rows[0]["unit"] == "px"
+
+
+def test_all_as_lines_of_json(three: tuple[Destination, list[Document]]) -> None:
+    lines = [json.loads(line) for line in write_all(*three, "jsonl", ("table",)).read_text().splitlines()]
+    assert [(Path(line["file"]).name, len(line["tables"])) for line in lines] == [
+        ("a.png", 1),
+        ("b.png", 0),
+        ("c.png", 1),
+    ]
+
+
+def test_all_as_coco_can_be_read_as_a_data_set(three: tuple[Destination, list[Document]]) -> None:
+    file = write_all(*three, "coco", ("table",))
+    content = json.loads(file.read_text())
+    for image in content["images"]:
+        image["file_name"] = Path(image["file_name"]).name
+    home = three[1][0].path.parent / "annotations.json"
+    home.write_text(json.dumps(content))
+    pages = read_coco(home).splits["all"]
+    assert [len(page.boxes) for page in pages] == [1, 0, 1]
+    assert pages[2].boxes[0] == pytest.approx((10, 10, 20, 40), abs=1)
+    assert pages[0].labels == ("table",)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"^--out: .*file.* cannot be written: "):
+        prepare(tmp_path / "file" / "out")

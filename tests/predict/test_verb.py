@@ -1,0 +1,118 @@
+"""The command."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tablesense.errors import UserError
+from tablesense.predict import verb
+from tablesense.predict.verb import run
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def opened(monkeypatch: pytest.MonkeyPatch, network: Any) -> Any:
+    monkeypatch.setattr(verb, "load_network", lambda *_: network)
+    return network
+
+
+def test_without_a_folder_the_finds_are_printed(
+    write_pdf: Write, write_image: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pdf, image = write_pdf("a.pdf", None, (60, 100, 120, 80)), write_image("b.png")
+    assert run(["best.ckpt", str(pdf), str(image)]) == 0
+    printed = capsys.readouterr()
+    head, *lines = printed.out.splitlines()
+    assert head.split() == ["score", "x0", "y0", "x1", "y1", "class", "page"]
+    assert [line.split()[0] for line in lines] == ["0.80", "0.80"]
+    assert lines[0].endswith(f"pt  table       {pdf}, page 2")
+    assert lines[1].endswith(f"px  table       {image}")
+    assert printed.err == "2 tables on 3 pages of 2 documents\n"
+
+
+def test_csv_is_printed_where_it_is_asked_for(write_image: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["best.ckpt", str(write_image("b.png")), "--format", "csv"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["class"] == "table"
+
+
+def test_a_file_that_cannot_be_read_is_said_at_the_end_and_the_rest_is_done(
+    tmp_path: Path, write_image: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.pdf").write_text("no PDF")
+    write_image("in/b.png")
+    assert run(["best.ckpt", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.json"]
+    assert capsys.readouterr().err == (
+        f"1 table on 1 page of 2 documents; 1 could not be read:\n  {tmp_path}/in/a.pdf: broken PDF\n"
+    )
+
+
+def test_what_is_there_is_skipped(tmp_path: Path, write_image: Write, opened: Any) -> None:
+    files = [str(write_image(f"in/{name}.png")) for name in "ab"]
+    out = tmp_path / "out"
+    assert run(["best.ckpt", files[0], "--out", str(out)]) == 0
+    before = (out / "a.json").stat().st_mtime_ns
+    opened.batches.clear()
+    options = ["--out", str(out), "--skip-existing", "--format", "jsonl"]
+    assert run(["best.ckpt", *files, *options]) == 0
+    assert opened.batches == [1]
+    assert (out / "a.json").stat().st_mtime_ns == before
+    assert len((out / "predictions.jsonl").read_text().splitlines()) == 2
+
+
+def test_an_interruption_keeps_what_is_finished(
+    tmp_path: Path, write_image: Write, opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [str(write_image(f"in/{i}.png")) for i in range(4)]
+
+    def interrupted(*batch: Any) -> Any:
+        if opened.batches:
+            raise KeyboardInterrupt
+        return opened(*batch)
+
+    interrupted.image_size, interrupted.class_names, interrupted.threshold = 96, ("table",), 0.5  # type: ignore[attr-defined]
+    monkeypatch.setattr(verb, "load_network", lambda *_: interrupted)
+    assert run(["best.ckpt", *files, "--out", str(tmp_path / "out"), "--batch-size", "2"]) == 130
+    assert sorted(path.name for path in (tmp_path / "out").iterdir())[0] == "0.json"
+    assert not (tmp_path / "out" / "3.json").exists()
+
+
+def test_the_threshold_is_the_persons_or_the_networks(tmp_path: Path, write_image: Write) -> None:
+    file, out = str(write_image("a.png")), tmp_path / "out"
+    assert run(["best.ckpt", file, "--out", str(out)]) == 0
+    assert json.loads((out / "a.json").read_text())["threshold"] == 0.5
+    assert run(["best.ckpt", file, "--out", str(out), "--threshold", "0.9"]) == 0
+    content = json.loads((out / "a.json").read_text())
+    assert content["threshold"] == 0.9
+    assert content["pages"][0]["tables"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--overlay"], r"--overlay can only be done with --out"),
+        (["--format", "coco"], r"--format coco can only be done with --out"),
+        (["--format", "xml"], r"invalid choice: 'xml'"),
+        (["--threshold", "2"], r"expected a number from 0 to 1, found 2"),
+        (["--margin", "-1"], r"expected .*number from 0, found -1|expected one argument"),
+        (["--margin=nan"], r"expected a number from 0, found nan"),
+        (["--batch-size", "0"], r"expected a whole number from 1, found 0"),
+        (["--dpi", "x"], r"expected a number from 10 to 1200, found x"),
+        (["--out", "{folder}/found", "--crops"], r"found lies in .*name a folder outside"),
+    ],
+)
+def test_bad_usage_is_one_line(tmp_path: Path, write_image: Write, options: list[str], message: str) -> None:
+    write_image("a.png")
+    options = [option.format(folder=tmp_path) for option in options]
+    with pytest.raises(UserError, match=message):
+        run(["best.ckpt", str(tmp_path), *options])
