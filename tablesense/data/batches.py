@@ -113,9 +113,7 @@ class PageDataset(Dataset[Sample]):
             image = page.open(2 * self.image_size if changed else self.image_size)
         except Exception as error:
             raise UserError(f"{page.path} cannot be read as a page: {error}") from error
-        x, y = image.width / page.size[0], image.height / page.size[1]
-        boxes = [(x0 * x, y0 * y, x1 * x, y1 * y) for x0, y0, x1, y1 in page.boxes]
-        return image, boxes, [self.class_index[label] for label in page.labels]
+        return image, page.boxes_on(image), [self.class_index[label] for label in page.labels]
 
 
 def collate(samples: Sequence[Sample], multiple: int = 32) -> Batch:

@@ -46,24 +46,8 @@ def inside(root: Path, name: str) -> None:
         )
 
 
-def locate(names: Sequence[str], folders: Iterable[Path], source: Path) -> dict[str, Path]:
-    """Find image files with one listing a folder: a data set has hundreds of thousands.
-
-    Args:
-        names: File names, which may lead through subfolders.
-        folders: Where to look; the first that has a name wins.
-        source: The annotation file that names them, for the message.
-
-    Raises:
-        UserError: Some are missing, or lead out of the data set.
-    """
-    names = list(dict.fromkeys(names))
-    homes = locate_folders(names, folders, source)
-    return {name: Path(home, os.path.basename(name)) for name, home in zip(names, homes, strict=True)}
-
-
 def locate_folders(names: Sequence[str], folders: Iterable[Path], source: Path) -> list[str]:
-    """The folder that each image file lies in: `locate` for a million names, which shares its texts.
+    """The folder that each image file lies in, with one listing a folder: there may be a million files.
 
     Args:
         names: File names, which may lead through subfolders.

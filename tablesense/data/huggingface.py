@@ -23,6 +23,7 @@ from tablesense.data.page import Box, Page, keep_valid
 from tablesense.data.splits import split_of
 from tablesense.data.table import Pages, progress
 from tablesense.errors import UserError
+from tablesense.files import cache_folder
 
 EXPECTED = "Hugging Face rows (dataset_info.json and state.json, or *.parquet)"
 
@@ -195,7 +196,7 @@ def _extracted(path: Path, root: Path) -> Path:
         raise UserError(f"no annotations in {path}: expected {EXPECTED}; found {contents(root)}")
     traces = [(os.path.relpath(file, root), (s := file.stat()).st_size, s.st_mtime_ns) for file in files]
     key = sha256(json.dumps([VERSION, *traces]).encode(errors="surrogatepass")).hexdigest()[:16]
-    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tablesense" / "huggingface"
+    home = cache_folder() / "huggingface"
     place = home / key
     if (place / _DONE).is_file():
         return place

@@ -17,6 +17,7 @@ from uuid import uuid4
 from tablesense.data.folder import IMAGE_SUFFIXES
 from tablesense.data.table import Pages, progress
 from tablesense.errors import UserError
+from tablesense.files import cache_folder
 
 VERSION = 2
 """Part of an index's name: raise it with every change to what a reader yields, or to the columns."""
@@ -64,7 +65,7 @@ def open_index(path: Path, format: str, read: Callable[[Path], Pages], least: in
         UserError: The reader's own. An index that cannot be written is said on stderr, and done without.
     """
     stem = sha256(f"{format}\n{path.resolve()}".encode(errors="surrogatepass")).hexdigest()[:16]
-    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tablesense" / "index"
+    home = cache_folder() / "index"
     for folder in home.glob(f"{stem}-v{VERSION}-*"):
         try:
             if _up_to_date(folder):

@@ -62,6 +62,11 @@ class Page:
         """
         return decode(self.path, self.number, self.size, longest_side)
 
+    def boxes_on(self, image: Image.Image) -> list[Box]:
+        """The boxes in pixels of the page in any size, as `open` gives it."""
+        x, y = image.width / self.size[0], image.height / self.size[1]
+        return [(x0 * x, y0 * y, x1 * x, y1 * y) for x0, y0, x1, y1 in self.boxes]
+
 
 LOST_BOXES = ("not finite", "zero area", "outside the page", "less than a pixel on the page", "crowd")
 """Reasons for which readers leave boxes out."""

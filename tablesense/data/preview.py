@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import sys
 from base64 import b64encode
@@ -12,19 +11,21 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from random import Random
-from typing import NoReturn, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
+from tablesense.arguments import Parser, positive
 from tablesense.data.check.facts import class_counts
 from tablesense.data.page import Box, Page
 from tablesense.data.reading import FORMATS, read_pages
 from tablesense.data.table import PageTable
 from tablesense.data.transforms import Preset, augment, fit_with_boxes, in_view
 from tablesense.errors import UserError
+from tablesense.files import draft
 from tablesense.pictures import in_rows
 
 DESCRIPTION = """\
@@ -82,11 +83,6 @@ class Leaf:
     views: tuple[View, ...]
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"data preview: {message}; see tablesense data preview --help")
-
-
 def run(arguments: list[str]) -> int:
     """Run `tablesense data preview`.
 
@@ -99,21 +95,17 @@ def run(arguments: list[str]) -> int:
     Raises:
         UserError: An option is wrong, the data cannot be read, or the file cannot be written.
     """
-    parser = _Parser(
-        prog="tablesense data preview",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("data preview", DESCRIPTION)
     add = parser.add_argument
     add("path", type=Path, metavar="PATH", help="the data set's folder, or its annotation file")
     add("-o", "--output", type=Path, default=Path("preview.html"), metavar="FILE",
         help="an .html or .png file (default: preview.html)")  # fmt: skip
-    add("--pages", type=_positive, default=12, metavar="N", help="how many pages (default: 12)")
+    add("--pages", type=positive, default=12, metavar="N", help="how many pages (default: 12)")
     add("--augment", choices=get_args(Preset), default="scan",
         help="what data.augment does to them; none shows them as they are (default: scan)")  # fmt: skip
-    add("--views", type=_positive, default=2, metavar="N", help="augmented views of each page (default: 2)")
+    add("--views", type=positive, default=2, metavar="N", help="augmented views of each page (default: 2)")
     add("--seed", type=int, default=0, metavar="N", help="another one: other pages and views (default: 0)")
-    add("--image-size", type=_positive, default=640, metavar="N", help="longest side of a page in pixels; "
+    add("--image-size", type=positive, default=640, metavar="N", help="longest side of a page in pixels; "
         "with the data.image_size of a training it is what the network sees (default: 640)")  # fmt: skip
     add("--format", choices=["auto", *FORMATS], default="auto", help="the layout of PATH (default: auto)")
     options = parser.parse_args(arguments)
@@ -145,12 +137,6 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text}")
-    return int(text)
-
-
 def _check_free(output: Path) -> None:
     """Refuse to write over anything but an earlier preview."""
     try:
@@ -165,10 +151,9 @@ def _check_free(output: Path) -> None:
 
 
 def _write(output: Path, content: bytes) -> None:
-    draft = output.with_name(f".{output.name}.part")
     try:
-        draft.write_bytes(content)
-        draft.replace(output)
+        with draft(output) as part:
+            part.write_bytes(content)
     except OSError as error:
         raise UserError(f"{output} cannot be written: {error.strerror or error}") from error
 
@@ -244,8 +229,7 @@ def draw(
         except Exception as error:  # of Pillow and of pdfium, which have no class in common
             print(f"left out: {page.name} cannot be read: {error}", file=sys.stderr)
             continue
-        x, y = image.width / page.size[0], image.height / page.size[1]
-        boxes = [(x0 * x, y0 * y, x1 * x, y1 * y) for x0, y0, x1, y1 in page.boxes]
+        boxes = page.boxes_on(image)
         drawn = [View("as it is", *_fitted(image, boxes, image_size), page.labels)]
         for i in range(views):
             rng = Random(f"{seed}/{page.name}/{i}")

@@ -6,8 +6,9 @@ import argparse
 import json
 import shlex
 from pathlib import Path
-from typing import NoReturn, get_args
+from typing import get_args
 
+from tablesense.arguments import Parser, positive
 from tablesense.data.synthetic import SHARE_WITHOUT_TABLES, Difficulty, synthesize
 from tablesense.errors import UserError
 
@@ -23,11 +24,6 @@ side by side, more languages and scripts, and forms, programs and schedules that
 tables. The same seed gives the same pages, however many cores set them. What is interrupted goes on where it
 stopped when the same command is given again; nothing is ever overwritten.
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"data synth: {message}; see tablesense data synth --help")
 
 
 def run(arguments: list[str]) -> int:
@@ -75,14 +71,10 @@ def run(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="tablesense data synth",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("data synth", DESCRIPTION)
     add = parser.add_argument
     add("out", type=Path, metavar="OUT", help="the data set's folder: a new one, or one that it goes on with")
-    add("--pages", type=_positive, required=True, metavar="N", help="pages in all")
+    add("--pages", type=positive, required=True, metavar="N", help="pages in all")
     add("--seed", type=int, default=0, metavar="S", help="another seed gives other pages (default: 0)")
     add("--difficulty", choices=get_args(Difficulty), default="standard", help="(default: standard)")
     add(
@@ -100,16 +92,6 @@ def _parser() -> argparse.ArgumentParser:
         help="the share of pages to validate on (default: 0.1)",
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text}")
-    return number
 
 
 def _share(text: str) -> float:

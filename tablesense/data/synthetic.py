@@ -7,7 +7,6 @@ once, in COCO's format, by worker processes, and read from the cache ever after.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO, get_args
 from uuid import uuid4
 
 from tablesense.errors import UserError
+from tablesense.files import cache_folder
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -199,8 +199,7 @@ def synthetic_pages(config: SyntheticConfig) -> Path:
     """
     cache = config.cache_dir
     if cache is None:
-        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        cache = Path(home) / "tablesense" / "synthetic"
+        cache = cache_folder() / "synthetic"
     name = f"v{GENERATOR_VERSION}-seed{config.seed}-{config.pages}+{config.val_pages}"
     if config.difficulty != "standard":
         name += f"-{config.difficulty}"

@@ -21,8 +21,8 @@ from torchvision.ops import box_convert
 from tablesense.data.classes import canonical
 from tablesense.data.page import Page
 from tablesense.errors import UserError
-from tablesense.experiment.files import write_json
 from tablesense.experiment.rules import ruled
+from tablesense.files import write_json
 
 FOLDER = "evaluation"
 

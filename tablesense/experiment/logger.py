@@ -20,7 +20,6 @@ from tablesense.experiment import tracker
 from tablesense.experiment.alarms import Alarms
 from tablesense.experiment.dynamics import Dynamics, balance
 from tablesense.experiment.environment import describe
-from tablesense.experiment.files import write_json
 from tablesense.experiment.privacy import private
 from tablesense.experiment.recorder import Recorder
 from tablesense.experiment.start import (
@@ -29,6 +28,7 @@ from tablesense.experiment.start import (
     log_model_summary,
     parameters,
 )
+from tablesense.files import write_json
 from tablesense.loggers import LoggingConfig
 from tablesense.pictures import contact_sheet
 from tablesense.trial import Trial

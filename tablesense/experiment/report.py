@@ -6,15 +6,16 @@ JavaScript included; it asks no server for anything.
 
 from __future__ import annotations
 
-import argparse
 import gzip
 from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from tablesense.arguments import Parser
 from tablesense.errors import UserError
+from tablesense.files import draft
 
 if TYPE_CHECKING:
     from tablesense.experiment.charts import Figure
@@ -36,11 +37,6 @@ well when it ends.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"report: {message}; see tablesense report --help")
-
-
 def run(arguments: list[str]) -> int:
     """Run `tablesense report`.
 
@@ -53,11 +49,7 @@ def run(arguments: list[str]) -> int:
     Raises:
         UserError: An option is wrong, a folder is no run's, or a file cannot be read or written.
     """
-    parser = _Parser(
-        prog="tablesense report",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("report", DESCRIPTION)
     parser.add_argument(
         "folders", nargs="+", type=Path, metavar="RUN_DIR", help="a run's folder, such as runs/detr/001"
     )
@@ -99,12 +91,10 @@ def write_report(folders: Sequence[Path], output: Path) -> Path:
     paths = [shown.picture for row in fixed for shown in row] + [shown.picture for shown in worst]
     pictures = embed(paths, LIMIT - len(_page(content, {}).encode()))
     page = _page(content, pictures)
-    draft = output.with_name(f".{output.name}.part")
     try:
-        draft.write_text(page, encoding="utf-8")
-        draft.replace(output)
+        with draft(output) as part:
+            part.write_text(page, encoding="utf-8")
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise UserError(f"{output} cannot be written: {error.strerror or error}") from error
     return output
 

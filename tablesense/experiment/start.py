@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.model_summary.model_summary import ModelSummary
 from tablesense.data.sources import Mix
 from tablesense.experiment import tracker
 from tablesense.experiment.dataset import statistics
-from tablesense.experiment.files import write_json
+from tablesense.files import write_json
 from tablesense.trial import Trial
 
 

@@ -16,6 +16,7 @@ from tablesense.detr import _strides as strides
 from tablesense.errors import UserError
 from tablesense.export.deformable import DeformableGraph
 from tablesense.export.detr import DetrGraph
+from tablesense.files import draft
 from tablesense.module import TableDETRModule
 
 OPSET = 17
@@ -61,13 +62,10 @@ def export_onnx(module: TableDETRModule, path: Path, int8: bool = False) -> None
     for key, value in facts(module, int8).items():
         model.metadata_props.add(key=key, value=value)
     onnx.checker.check_model(model)
-    draft = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(model.SerializeToString())
-        draft.replace(path)
+        with draft(path, parents=True) as part:
+            part.write_bytes(model.SerializeToString())
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise UserError(f"--out: {path} cannot be written: {error.strerror or error}") from error
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import NoReturn
 
+from tablesense.arguments import Parser
 from tablesense.errors import UserError
 
 DESCRIPTION = """\
@@ -17,11 +16,6 @@ Write the network of a checkpoint in a format that runs without torch.
 The file takes pages of any size, in batches, with a mask of their padding, and holds the class names, the
 size of the pages and the thresholds; its metadata say how it is used without tablesense.
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"export: {message}; see tablesense export --help")
 
 
 def run(arguments: list[str]) -> int:
@@ -36,11 +30,7 @@ def run(arguments: list[str]) -> int:
     Raises:
         UserError: An option or the checkpoint is wrong, a package is missing, or the file cannot be written.
     """
-    parser = _Parser(
-        prog="tablesense export",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("export", DESCRIPTION)
     add = parser.add_argument
     add("checkpoint", type=Path, metavar="CKPT", help="a checkpoint that `tablesense fit` wrote")
     add("--format", choices=["onnx"], default="onnx", help="the format (default: onnx)")

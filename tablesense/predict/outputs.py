@@ -13,6 +13,7 @@ from typing import IO, Any
 from PIL import Image
 
 from tablesense.errors import UserError
+from tablesense.files import draft
 from tablesense.predict.found import DPI, MARGIN, FoundPage, coco_annotations, coco_image
 from tablesense.predict.inputs import Document, Failure
 
@@ -79,18 +80,6 @@ def writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def draft(path: Path) -> Iterator[Path]:
-    """A file beside `path` that takes its place once it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def finished(file: Path) -> bool:
     """Whether a document's file is there, whole, and of a document all of whose pages could be read."""
     try:
@@ -138,7 +127,7 @@ def write_document(
             for failure in failures
         ]
         content = {"file": str(document.path), **about, "boxes": BOXES, "pages": pages, "failures": missing}
-        with writing(destination.folder), draft(destination.json(document)) as part:
+        with writing(destination.folder), draft(destination.json(document), parents=True) as part:
             part.write_text(json.dumps(content, indent=1), encoding="utf-8")
     return failures
 
@@ -162,7 +151,7 @@ def _write_pictures(destination: Destination, document: Document, page: FoundPag
 
 
 def _save(destination: Destination, file: Path, image: Image.Image) -> None:
-    with writing(destination.folder), draft(file) as part:
+    with writing(destination.folder), draft(file, parents=True) as part:
         image.save(part, "PNG", compress_level=1)
 
 
@@ -189,7 +178,7 @@ def write_all(
     file = destination.folder / ("predictions.coco.json" if kind == "coco" else f"predictions.{kind}")
     with (
         writing(destination.folder),
-        draft(file) as part,
+        draft(file, parents=True) as part,
         part.open("w", encoding="utf-8", newline="") as stream,
     ):
         if kind == "coco":

@@ -10,8 +10,9 @@ from contextlib import closing, contextmanager
 from itertools import groupby
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from tablesense.arguments import Parser, positive
 from tablesense.errors import UserError
 from tablesense.predict.found import DPI, MARGIN, FoundPage
 from tablesense.predict.inputs import Document, Failure, find_documents, read_pages
@@ -25,6 +26,7 @@ from tablesense.predict.outputs import (
     write_all,
     write_document,
 )
+from tablesense.progress import progress_bar
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -43,11 +45,6 @@ A page that cannot be read is said at the end, and the others are done.
 Exit status: 0; 1 where a page could not be read; 2 where this command is not used as it should be; 130 when
 interrupted.
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"predict: {message}; see tablesense predict --help")
 
 
 def run(arguments: list[str]) -> int:
@@ -82,12 +79,8 @@ def run(arguments: list[str]) -> int:
         return 1
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
-        prog="tablesense predict",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser() -> Parser:
+    parser = Parser("predict", DESCRIPTION)
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="a checkpoint of a run, or an .onnx file")
     add("input", nargs="+", metavar="INPUT", help="images, PDFs, folders of them, or patterns")
@@ -121,7 +114,7 @@ def _parser() -> _Parser:
         metavar="N",
         help=f"of the pictures of PDF pages, and of their boxes in pixels (default: {DPI})",
     )
-    add("--batch-size", type=_positive, default=4, metavar="N", help="pages at once (default: 4)")
+    add("--batch-size", type=positive, default=4, metavar="N", help="pages at once (default: 4)")
     add(
         "--skip-existing",
         action="store_true",
@@ -150,12 +143,6 @@ def _number(low: float, high: float) -> Callable[[str], float]:
         return value
 
     return number
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text}")
-    return int(text)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -288,14 +275,10 @@ class _Bar:
 @contextmanager
 def _progress(documents: int, shown: bool) -> Iterator[_Bar]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    progress = Progress(
-        *columns,
-        console=console,
-        transient=True,
+    progress = progress_bar(
+        console,
         disable=not (shown and console.is_terminal),
         redirect_stdout=False,  # to a pipe it would send what is printed to the terminal
     )

@@ -6,8 +6,8 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import NoReturn
 
+from tablesense.arguments import Parser, positive
 from tablesense.errors import UserError
 from tablesense.loggers import logged_in
 from tablesense.sweep.check import check
@@ -22,19 +22,12 @@ machines. Without one, or with --local, the same file is run here, with Optuna.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"sweep: {message}; see tablesense sweep --help")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="tablesense sweep", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("sweep", DESCRIPTION)
     add = parser.add_argument
     add("file", nargs="?", type=Path, help="the sweep, in W&B's YAML (default: sweeps/detr_bayes.yaml)")
     add("--config", type=Path, metavar="FILE", help="the same")
-    add("--count", type=_positive, default=20, metavar="N", help="runs (default: 20)")
+    add("--count", type=positive, default=20, metavar="N", help="runs (default: 20)")
     add("--dry-run", action="store_true", help="only check it, and print the first commands")
     online = parser.add_argument_group("with Weights & Biases")
     add = online.add_argument
@@ -44,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     local = parser.add_argument_group("without (each of these means --local)")
     add = local.add_argument
     add("--local", action="store_true", help="run it on this machine, with Optuna")
-    add("--jobs", type=_positive, metavar="N", help="runs at once (default: 1)")
+    add("--jobs", type=positive, metavar="N", help="runs at once (default: 1)")
     add(
         "--storage",
         metavar="FILE|URL",
@@ -53,16 +46,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--dir", type=Path, metavar="DIR", help="the sweep's folder (default: runs/NAME)")
     return parser
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text}")
-    return number
 
 
 def run(arguments: list[str]) -> int:

@@ -16,7 +16,7 @@ import pytest
 from pycocotools import mask
 
 from tablesense.data.coco import read_coco
-from tablesense.data.folder import contents, locate, locate_folders
+from tablesense.data.folder import contents, locate_folders
 from tablesense.errors import UserError
 
 Write = Callable[..., None]
@@ -446,8 +446,7 @@ def test_images_are_found_in_the_first_folder_that_has_them_with_one_listing_eac
     homes = locate_folders(names, folders, tmp_path)
     assert homes == [str(tmp_path / home) for home in ("one", "two", "two/in", "one/in", "two")]
     assert sorted({*listed}) == sorted(str(tmp_path / home) for home in ("one", "two", "one/in", "two/in"))
-    found = locate([*names, "a.png"], folders, tmp_path)
-    assert found == {name: Path(home, Path(name).name) for name, home in zip(names, homes, strict=True)}
+    assert locate_folders([*names, "a.png"], folders, tmp_path) == [*homes, homes[0]]
     with pytest.raises(
         UserError, match=r"2 of 3 images named in .* are missing; the first is .*/one/in/x\.png"
     ):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
+from tablesense.arguments import Parser, positive
 from tablesense.data.reading import FORMATS
-from tablesense.errors import UserError
+from tablesense.progress import progress_bar
 
 DESCRIPTION = """\
 Tell what is in a data set and what is wrong with it, before a training does. Nothing is changed.
@@ -29,11 +28,6 @@ scores would be wrong; 2 where this command is not used as it should be.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"data check: {message}; see tablesense data check --help")
-
-
 def run(arguments: list[str]) -> int:
     """Run `tablesense data check`.
 
@@ -46,30 +40,26 @@ def run(arguments: list[str]) -> int:
     Raises:
         UserError: An option is wrong, there is nothing at the path, or a process was killed.
     """
-    parser = _Parser(
-        prog="tablesense data check",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("data check", DESCRIPTION)
     add = parser.add_argument
     add("path", type=Path, metavar="PATH", help="the data set's folder, or its annotation file")
     add("--format", choices=["auto", *FORMATS], default="auto", help="its layout (default: auto, by looking)")
     add(
         "--image-size",
-        type=_positive,
+        type=positive,
         default=384,
         metavar="N",
         help="data.image_size of the training: a page's longest side in pixels (default: 384)",
     )
     add(
         "--limit",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="open only N pages, drawn from all splits by a fixed seed",
     )
     add(
         "--workers",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="processes that open pages (default: one for each core)",
     )
@@ -101,20 +91,12 @@ def run(arguments: list[str]) -> int:
     return 1 if found.wrong else 0
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text}")
-    return int(text)
-
-
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with progress_bar(console, disable=not console.is_terminal) as progress:
         tasks = {}
 
         def advance(what: str, done: int, total: int) -> None:

@@ -22,6 +22,8 @@ from tablesense.data.processes import cores
 from tablesense.data.reading import read_pages, report
 from tablesense.data.table import Faults, Pages, PageTable
 from tablesense.errors import UserError
+from tablesense.files import cache_folder
+from tablesense.progress import progress_bar
 
 Splits = Mapping[str, PageTable]
 Jobs = Callable[[], Iterator[Job]]
@@ -152,10 +154,8 @@ def _jobs(
 @contextmanager
 def _progress(pages: int) -> Iterator[Callable[[], None]]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with progress_bar(Console(stderr=True)) as progress:
         yield partial(progress.advance, progress.add_task("images", total=pages))
 
 
@@ -171,8 +171,7 @@ def _link(jobs: Jobs, linked: NDArray[np.bool_], advance: Callable[[], None]) ->
     Returns:
         Whether there are links.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tablesense"
-    own = os.path.join(cache.absolute(), "")
+    own = os.path.join(cache_folder().absolute(), "")
     for job in jobs():
         path = job.page.path
         if job.page.number is None and path.is_file() and not os.path.abspath(path).startswith(own):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import shlex
 from pathlib import Path
-from typing import NoReturn
 
+from tablesense.arguments import Parser
 from tablesense.data.convert.conversion import Conversion, convert
 from tablesense.data.convert.images import SUFFIXES
 from tablesense.data.convert.layouts import LAYOUTS
 from tablesense.data.reading import FORMATS
-from tablesense.errors import UserError
 
 DESCRIPTION = """\
 Write a data set of any layout that tablesense reads in another one, with all its boxes, classes and splits.
@@ -29,11 +28,6 @@ colour. What was interrupted goes on with the same command. DST must be new, emp
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"data convert: {message}; see tablesense data convert --help")
-
-
 def run(arguments: list[str]) -> int:
     """Run `tablesense data convert`.
 
@@ -46,11 +40,7 @@ def run(arguments: list[str]) -> int:
     Raises:
         UserError: An option is wrong, the data cannot be read, or the folder is not free.
     """
-    parser = _Parser(
-        prog="tablesense data convert",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("data convert", DESCRIPTION)
     add = parser.add_argument
     add("source", type=Path, metavar="SRC", help="the data set's folder, or its annotation file")
     add("destination", type=Path, metavar="DST", help="the folder of the new one")

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
 
+from tablesense.progress import progress_bar
+
 RECORD = "pages.jsonl"
 
 
@@ -58,7 +60,6 @@ def set_pages(draft: Path, job: Job, workers: int, title: str) -> None:
         OSError: The draft cannot be written.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     console.print(title, highlight=False, soft_wrap=True)
@@ -83,10 +84,9 @@ def set_pages(draft: Path, job: Job, workers: int, title: str) -> None:
         subprocess.Popen([*command, str(k), str(workers)], stdout=subprocess.PIPE, text=True, env=environment)
         for k in range(workers)
     ]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
         (draft / RECORD).open("a", encoding="utf-8", buffering=1) as record,
-        Progress(*columns, console=console, transient=True) as progress,
+        progress_bar(console) as progress,
         ThreadPoolExecutor(workers) as readers,
     ):
         writing = Lock()
