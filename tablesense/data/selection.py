@@ -59,6 +59,7 @@ class Selection:
         self.named = self._by_name()
         self.dropped = Faults()
         self._read_splits: dict[str, dict[str, PageTable]] = {}
+        self._divided: dict[str, tuple[PageTable | None, PageTable | None]] = {}
 
     def _by_name(self) -> dict[str, SourceConfig]:
         if not self.sources:
@@ -139,7 +140,13 @@ class Selection:
         return self._read_splits[name]
 
     def _train_val(self, name: str) -> tuple[PageTable | None, PageTable | None]:
-        """The pages of a source to train on and to validate on: neither need be there for the other."""
+        """The pages of a source to train on and to validate on, divided once."""
+        if name not in self._divided:
+            self._divided[name] = self._divide(name)
+        return self._divided[name]
+
+    def _divide(self, name: str) -> tuple[PageTable | None, PageTable | None]:
+        """Tell the pages to train on from those to validate on: neither need be there for the other."""
         splits, source = self._splits(name), self.named[name]
         train, val = splits.get("train") or splits.get("all"), splits.get("val")
         if source.role == "val":

@@ -48,8 +48,8 @@ class SyntheticConfig:
         cache_dir: Where they are kept; None means `$XDG_CACHE_HOME/tablesense/synthetic`, or
             `~/.cache/tablesense/synthetic`.
         difficulty: "hard" adds turned pages and tables (class `table rotated`), nested headings, merged
-            cells, tables side by side, more languages, and forms, contents with leaders, programs, schedules
-            and stamps that are no tables.
+            cells, tables side by side, more languages, and forms, programs, schedules and stamps that
+            are no tables.
 
     Raises:
         UserError: A number of pages is not positive, or there is no such difficulty.

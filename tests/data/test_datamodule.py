@@ -492,7 +492,8 @@ def test_it_is_said_when_one_document_is_most_of_what_is_held_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_pages(tmp_path, train={**tables("a", pages=6), **tables("b", pages=4)})
-    assert len(build(tmp_path).val_pages) == 4
+    data = build(tmp_path)
+    assert (len(data.train_pages), len(data.val_pages)) == (6, 4)
     assert caplog.messages == [
         f"{tmp_path}: 40 % of the pages are held back, not 10 %, for documents are not divided: "
         "data.val_path gives others"
