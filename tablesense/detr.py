@@ -158,7 +158,7 @@ class Detr(nn.Module):
         config = self.network.config
         if not config.two_stage:
             return pixel_values, pixel_mask
-        strides = _strides(self.network)
+        strides = feature_strides(self.network)
         height, width = pixel_mask.shape[1:]
         below = 0
         while sum(ceil((height + below) / s) * ceil(width / s) for s in strides) < config.num_queries:
@@ -180,7 +180,7 @@ class Detr(nn.Module):
         return {"pred_logits": output.logits, "pred_boxes": output.pred_boxes, "aux_outputs": aux_outputs}
 
 
-def _strides(network: PreTrainedModel) -> tuple[int, ...]:
+def feature_strides(network: PreTrainedModel) -> tuple[int, ...]:
     """Pixels from cell to cell of each feature map of a Deformable DETR."""
     strides: list[int] = list(network.model.backbone.model.feature_info.reduction())
     while len(strides) < network.config.num_feature_levels:
@@ -234,7 +234,7 @@ def build_detr(config: DetrConfig, num_classes: int) -> Detr:
     )
     if config.arch == "deformable_detr" and config.exact_geometry:
         network.model.__class__ = ExactDeformableDetrModel  # the same weights, read another way
-        network.model.strides = _strides(network)
+        network.model.strides = feature_strides(network)
     if config.pretrained is None and not config.two_stage:
         # As in the code of both papers. The .02 of transformers makes one query of them all: the boxes of
         # a new DETR differ by 4e-7, the reference points of a Deformable DETR by .004.

@@ -5,26 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from lightning import Callback, LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
-from timm import get_pretrained_cfg
 from torch import Tensor
 from torchmetrics import MetricCollection
-from torchvision.ops import batched_nms, box_convert
+from torchvision.ops import box_convert
 
-from tablesense.detr import DetrConfig, build_detr
+from tablesense.detector import Detector
+from tablesense.detr import DetrConfig
 from tablesense.errors import UserError
 from tablesense.losses import DetrCriterion, LossConfig
+from tablesense.memory import keep_freed_memory
 from tablesense.metrics import CocoMAP, CTDaRWeightedF1, DetectionF1
 from tablesense.pretrained import different_network
 from tablesense.training import MovingAverage, TrainingConfig, parameter_groups, schedule
-
-if TYPE_CHECKING:
-    from tablesense.predict.found import FoundPage
-    from tablesense.predict.notebook import Source
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +32,7 @@ PATIENCE = 5
 Options = TypeVar("Options", DetrConfig, LossConfig, TrainingConfig)
 
 
-class TableDETRModule(LightningModule):
+class TableDETRModule(Detector, LightningModule):
     """A DETR-family detector of tables with its losses, metrics, optimiser and schedule.
 
     `TableDETRModule()` is the small Deformable DETR of `configs/detr.yaml`; nothing is downloaded. A
@@ -55,9 +52,6 @@ class TableDETRModule(LightningModule):
             only once, and tables do not lie on tables.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         detr: DetrConfig = DetrConfig(),
@@ -68,18 +62,16 @@ class TableDETRModule(LightningModule):
         score_threshold: float = 0.5,
         nms_iou: float = 0.5,
     ) -> None:
-        super().__init__()
-        self.config = _options(detr, DetrConfig)
-        self.loss_config = _options(loss, LossConfig)
-        self.training_config = _options(training, TrainingConfig)
-        self.class_names, self.image_size = tuple(class_names), image_size
-        self.score_threshold, self.nms_iou = score_threshold, nms_iou
-        if (self.loss_config.classification == "softmax") != (self.config.arch == "detr"):
-            expected = "softmax" if self.config.arch == "detr" else "focal or varifocal"
+        detr, loss = _options(detr, DetrConfig), _options(loss, LossConfig)
+        training = _options(training, TrainingConfig)
+        if (loss.classification == "softmax") != (detr.arch == "detr"):
+            expected = "softmax" if detr.arch == "detr" else "focal or varifocal"
             raise UserError(
-                f"model.loss.classification: expected {expected} for model.detr.arch={self.config.arch}, "
-                f"found {self.loss_config.classification}"
+                f"model.loss.classification: expected {expected} for model.detr.arch={detr.arch}, "
+                f"found {loss.classification}"
             )
+        super().__init__(detr, class_names, image_size, score_threshold, nms_iou, training.channels_last)
+        self.loss_config, self.training_config = loss, training
         # Plain types, so that a checkpoint can be read without running code from it.
         self.save_hyperparameters(
             {
@@ -93,13 +85,7 @@ class TableDETRModule(LightningModule):
             },
             logger=False,
         )
-        self.detr = build_detr(self.config, len(self.class_names))
-        if self.training_config.channels_last:
-            self.detr = self.detr.to(memory_format=torch.channels_last)
         self.criterion = DetrCriterion(len(self.class_names), self.loss_config)
-        norm = get_pretrained_cfg(self.config.backbone)
-        self.register_buffer("mean", torch.tensor(norm.mean).view(3, 1, 1) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(norm.std).view(3, 1, 1) * 255, persistent=False)
         metrics = MetricCollection(
             [DetectionF1(score_threshold), CTDaRWeightedF1(score_threshold), CocoMAP()], compute_groups=False
         )
@@ -107,57 +93,6 @@ class TableDETRModule(LightningModule):
         self.source_names: tuple[str, ...] = ()
         self._of_sources = torch.nn.ModuleList()
         self._not_finite = 0
-
-    # -- what the network sees and says ------------------------------------------------------------
-
-    def forward(self, pixel_values: Tensor, pixel_mask: Tensor | None = None) -> dict[str, Any]:
-        """Run the network on pages.
-
-        Args:
-            pixel_values: uint8 [batch_size, 3, height, width], padded at the right and the bottom.
-            pixel_mask: bool [batch_size, height, width], False on padding; None where there is none.
-
-        Returns:
-            DETR's outputs; see `tablesense.detr.Detr`.
-        """
-        if pixel_mask is None:
-            pixel_mask = torch.ones_like(pixel_values[:, 0], dtype=torch.bool)
-        # Normalise, then pad: padding is the mean colour to the network, whatever the page's.
-        pixels = (pixel_values - self.mean) / self.std * pixel_mask[:, None]
-        if self.training_config.channels_last:
-            pixels = pixels.contiguous(memory_format=torch.channels_last)
-        outputs: dict[str, Any] = self.detr(pixels, pixel_mask)
-        return outputs
-
-    def postprocess(self, outputs: dict[str, Any], sizes: Tensor) -> list[dict[str, Tensor]]:
-        """Turn outputs into scored boxes.
-
-        Args:
-            outputs: What `forward` returned.
-            sizes: Width and height of each page in the units wanted, [batch_size, 2].
-
-        Returns:
-            One dict a page, torchmetrics' detection format: `boxes` [finds, 4] xyxy, `scores` and
-            `labels` [finds], best first; at most num_queries finds.
-        """
-        logits = outputs["pred_logits"].float()
-        if self.config.arch == "detr":
-            scores, labels = logits.softmax(-1)[..., :-1].max(-1)
-        else:
-            scores, labels = logits.sigmoid().max(-1)
-        boxes = box_convert(outputs["pred_boxes"].float(), "cxcywh", "xyxy").clamp(0, 1)
-        boxes = boxes * sizes.to(boxes).repeat(1, 2)[:, None]
-        pages = []
-        for box, score, label in zip(boxes, scores, labels, strict=True):
-            keep = batched_nms(box, score, label, self.nms_iou)  # best first
-            pages.append({"boxes": box[keep], "scores": score[keep], "labels": label[keep]})
-        return pages
-
-    def detect(self, source: Source, threshold: float | None = None, batch_size: int = 4) -> list[FoundPage]:
-        """Find the tables of documents and pictures; see `tablesense.predict.notebook.detect_any`."""
-        from tablesense.predict.notebook import detect_any
-
-        return detect_any(self, source, threshold, batch_size)
 
     # -- steps -------------------------------------------------------------------------------------
 
@@ -259,6 +194,8 @@ class TableDETRModule(LightningModule):
         size = getattr(data, "image_size", self.image_size)
         if size != self.image_size:
             raise UserError(f"data.image_size is {size}, the network's {self.image_size}: give both the same")
+        if self.device.type == "cpu":
+            keep_freed_memory()
         scored = "test" if stage == "test" else "val"
         sources = getattr(getattr(data, f"{scored}_pages", None), "sources", ())
         self.source_names = sources if len(sources) > 1 else ()

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tablesense.backbone import FrozenNormConv2d
-from tablesense.module import TableDETRModule
+from tablesense.detector import Detector
 
 
 class Graph(nn.Module):
-    """What `TableDETRModule.forward` computes, with the module's weights, in operations that keep sizes open.
+    """What `Detector.forward` computes, with the module's weights, in operations that keep sizes open.
 
     transformers' own code makes constants of some sizes while it is traced. Here a size only ever scales,
     counts or ends a range.
@@ -26,7 +26,7 @@ class Graph(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, module: TableDETRModule) -> None:
+    def __init__(self, module: Detector) -> None:
         super().__init__()
         self.image_size = module.image_size
         self.network: Any = deepcopy(module.detr.network).cpu().float()

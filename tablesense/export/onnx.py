@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
-from tablesense.detr import _strides as strides
+from tablesense.detector import Detector
+from tablesense.detr import feature_strides
 from tablesense.errors import UserError
 from tablesense.export.deformable import DeformableGraph
 from tablesense.export.detr import DetrGraph
 from tablesense.files import draft
-from tablesense.module import TableDETRModule
 
 OPSET = 17
 """The first with LayerNormalization; onnxruntime 1.13 and newer read it."""
@@ -34,7 +34,7 @@ _OUTPUT = (
 )
 
 
-def export_onnx(module: TableDETRModule, path: Path, int8: bool = False) -> None:
+def export_onnx(module: Detector, path: Path, int8: bool = False) -> None:
     """Write a module's network as ONNX, opset 17, in float32.
 
     Inputs, of any batch size, height and width (multiples of 32): `pixel_values` uint8 [batch, 3, height,
@@ -69,7 +69,7 @@ def export_onnx(module: TableDETRModule, path: Path, int8: bool = False) -> None
         raise UserError(f"--out: {path} cannot be written: {error.strerror or error}") from error
 
 
-def facts(module: TableDETRModule, int8: bool = False) -> dict[str, str]:
+def facts(module: Detector, int8: bool = False) -> dict[str, str]:
     """What stands in the metadata of an exported network: `tablesense.export.runtime` reads it."""
     scores = (
         "softmax(pred_logits) without the last" if module.config.arch == "detr" else "sigmoid(pred_logits)"
@@ -83,14 +83,14 @@ def facts(module: TableDETRModule, int8: bool = False) -> dict[str, str]:
         "nms_iou": str(module.nms_iou),
         # A two-stage network proposes as many boxes as it has queries, so a page must have as many cells.
         "proposals": str(module.config.num_queries if module.config.two_stage else 0),
-        "strides": json.dumps(strides(module.detr.network) if module.config.two_stage else []),
+        "strides": json.dumps(feature_strides(module.detr.network) if module.config.two_stage else []),
         "weights": "int8 in matrix products" if int8 else "float32",
         "input": _INPUT,
         "output": _OUTPUT.format(scores=scores),
     }
 
 
-def _trace(module: TableDETRModule, path: Path) -> None:
+def _trace(module: Detector, path: Path) -> None:
     # Any sizes: none of them stays in the graph.
     pixels = torch.randint(0, 255, (2, 3, 160, 128), dtype=torch.uint8)
     mask = torch.ones(2, 160, 128, dtype=torch.bool)

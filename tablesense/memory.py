@@ -1,0 +1,23 @@
+"""How the process handles the memory of large tensors on a CPU."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # malloc.h
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what tensors free, for the next ones; elsewhere nothing is done.
+
+    Unless told otherwise it gives large blocks back to the system at once, and has each page of them zeroed
+    and mapped anew in the next step: a tenth of a training step on a CPU. The peak stays what it was.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(_MMAP_MAX, 0)
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_TOP_PAD, 2**28)

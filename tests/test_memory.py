@@ -1,0 +1,37 @@
+"""tablesense.memory: what tensors free stays with the process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import resource
+import numpy as np
+from tablesense.memory import keep_freed_memory
+
+{call}
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+np.ones(2**23)  # 64 MB
+before = faults()
+for _ in range(10):
+    np.ones(2**23)
+print(faults() - before)
+"""
+
+
+def faults(call: str) -> int:
+    done = subprocess.run([sys.executable, "-c", CODE.format(call=call)], capture_output=True, text=True)
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's own")
+def test_large_arrays_reuse_the_pages_of_those_before() -> None:
+    given_back = faults("")
+    if given_back < 1000:
+        pytest.skip("the C library keeps memory as it is")
+    assert faults("keep_freed_memory()") < given_back / 10
