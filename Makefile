@@ -1,13 +1,14 @@
 # make fit    train the default recipe on synthetic pages
 # make test   ruff, mypy and the tests
 # make real   score RUN (a run's folder) on the real pages under DATA
+# make notebook   run notebooks/quickstart.ipynb and keep what it shows
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 DATA ?= ../shared/data
 RUN ?= runs/detr/001
 
-.PHONY: fit test real clean
+.PHONY: fit test real notebook clean
 
 fit: $(VENV)/.installed
 	$(BIN)/tablesense fit --config configs/detr.yaml
@@ -22,6 +23,9 @@ real: $(VENV)/.installed
 	for set in icdar2013 unlv; do \
 	  $(BIN)/tablesense test --config $(RUN)/config.yaml --ckpt_path $(RUN)/checkpoints/best.ckpt \
 	    --data.test_path $(DATA)/$$set || exit; done
+
+notebook: $(VENV)/.installed-test
+	$(BIN)/python notebooks/execute.py
 
 # An environment is made again when the package's requirements change.
 $(VENV)/.installed: setup.cfg pyproject.toml

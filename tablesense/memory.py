@@ -12,7 +12,8 @@ def keep_freed_memory() -> None:
     """Let glibc keep what tensors free, for the next ones; elsewhere nothing is done.
 
     Unless told otherwise it gives large blocks back to the system at once, and has each page of them zeroed
-    and mapped anew in the next step: a tenth of a training step on a CPU. The peak stays what it was.
+    and mapped anew in the next step, which takes a training step a tenth to a fifth longer
+    (benchmarks/memory.py). The peak is the same.
     """
     if not sys.platform.startswith("linux"):
         return

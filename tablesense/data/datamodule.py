@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from lightning import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from tablesense.data.batches import PageDataset, collate
@@ -123,6 +124,26 @@ class TableDataModule(LightningDataModule):
     def test_pages(self) -> Mix:
         """What is tested on."""
         return self.selection.test
+
+    def preview(self, pages: int = 6, seed: int = 0) -> Image.Image:
+        """Draw training pages as they are, and beside each what the network may see of it in an epoch.
+
+        Args:
+            pages: How many.
+            seed: Another one chooses others.
+
+        Returns:
+            One picture, RGB, with the tables in it.
+        """
+        from tablesense.data.preview import draw, sheet
+
+        rng = np.random.default_rng(seed)
+        rows = rng.choice(len(self.train_pages), min(pages, len(self.train_pages)), replace=False)
+        chosen = [("train", self.train_pages[row]) for row in sorted(rows.tolist())]
+        leaves = draw(chosen, self.image_size, self.augment, int(self.augment != "none"), seed)
+        if not leaves:
+            raise UserError("preview: not one of the training pages that were chosen can be read")
+        return sheet(leaves, self.class_names)
 
     # -- loading -----------------------------------------------------------------------------------
 

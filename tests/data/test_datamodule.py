@@ -290,6 +290,17 @@ def test_synthetic_pages_are_the_default(tmp_path: Path) -> None:
     assert max(train["pixel_values"].shape[2:]) <= 96
 
 
+def test_a_preview_shows_pages_beside_what_the_network_sees(tmp_path: Path) -> None:
+    write_pages(tmp_path, train={"a.png": ["table"], "b.png": ["table"]}, val={"c.png": ["table"]})
+    data = build(tmp_path)
+    one, both = data.preview(1), data.preview()
+    assert one.mode == "RGB"
+    assert one.width < both.width or one.height < both.height
+    assert data.preview(1).tobytes() == one.tobytes() != data.preview(1, seed=1).tobytes()
+    plain = build(tmp_path, augment="none").preview(1)
+    assert plain.width < one.width
+
+
 def test_hard_synthetic_pages_have_turned_tables_too(tmp_path: Path) -> None:
     made = SyntheticConfig(pages=24, val_pages=4, cache_dir=tmp_path, difficulty="hard")
     data = build(None, synthetic=made)
