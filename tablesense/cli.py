@@ -100,8 +100,10 @@ def _main(arguments: list[str]) -> int:
         from tablesense.data.verb import run as data
 
         return data(arguments[1:])
-    from tablesense.running import run
+    from tablesense.memory import importing
 
+    with importing():
+        from tablesense.running import run
     return run(arguments)
 
 

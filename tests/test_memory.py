@@ -35,3 +35,17 @@ def test_large_arrays_reuse_the_pages_of_those_before() -> None:
     if given_back < 1000:
         pytest.skip("the C library keeps memory as it is")
     assert faults("keep_freed_memory()") < given_back / 10
+
+
+def test_what_is_imported_meanwhile_is_never_looked_through() -> None:
+    code = (
+        "import gc; from tablesense.memory import importing\n"
+        "runs = sum(each['collections'] for each in gc.get_stats())\n"
+        "with importing():\n"
+        "    import torch\n"
+        "    assert sum(each['collections'] for each in gc.get_stats()) == runs\n"
+        "assert gc.isenabled()\n"
+        "print(gc.get_freeze_count() > 50_000 > len(gc.get_objects()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "True", done.stderr
