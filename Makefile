@@ -36,6 +36,10 @@ $(VENV)/.installed: setup.cfg pyproject.toml
 $(VENV)/.installed-test: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	# img2table asks for an OpenCV that needs a desktop; this one takes the place of camelot's, and has all of it
+	$(BIN)/python -m pip install --quiet beautifulsoup4 xlsxwriter
+	$(BIN)/python -m pip install --quiet --no-deps img2table
+	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall opencv-contrib-python-headless
 	touch $(VENV)/.installed $@
 
 clean:
