@@ -17,7 +17,7 @@ verbs:
   validate   score a checkpoint:   tablesense validate --config configs/detr.yaml --ckpt_path FILE
   test       the same on the test pages, or on those of --data.test_path
   predict    find tables:          tablesense predict best.ckpt report.pdf scans/ --out found
-  export     run without torch:    tablesense export best.ckpt --format onnx --out model.onnx
+  export     for others to use:    tablesense export best.ckpt --format onnx --out model.onnx
   sweep      tune:                 tablesense sweep sweeps/detr_bayes.yaml
   report     one page of runs:     tablesense report runs/detr/001 [runs/detr/002 ...]
   data       check, convert, preview or make pages:  tablesense data check my_pages

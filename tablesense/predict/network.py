@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tablesense.errors import UserError
+from tablesense.memory import importing
 
 EXPECTED = "a checkpoint that `tablesense fit` wrote, such as runs/detr/001/checkpoints/best.ckpt"
 
@@ -58,22 +59,29 @@ def load_network(path: Path, device: str = "auto", precision: str = "32-true") -
     """Open a trained network.
 
     Args:
-        path: A checkpoint, or a file whose name ends in `.onnx`, for which torch is not imported.
+        path: A checkpoint, a folder that `tablesense export --format huggingface` wrote, or a file whose name
+            ends in `.onnx`, for which torch is not imported.
         device: "auto" takes a GPU where there is one; or a name of torch's, such as "cpu" or "cuda:1".
-        precision: "32-true", or "bf16-mixed" for a checkpoint, by the names of `trainer.precision`.
+        precision: "32-true", or "bf16-mixed" for a checkpoint or a folder, by the names of
+            `trainer.precision`.
 
     Raises:
         UserError: There is no such file, it is something else, or it has no such device or precision.
     """
+    if (path / "config.json").is_file():
+        with importing():
+            from tablesense.predict.eager import load_folder
+        return load_folder(path, device, precision == "bf16-mixed")
     if not path.is_file():
         found = "the folder" if path.is_dir() else "no file"
-        raise UserError(f"MODEL: expected {EXPECTED}, or an .onnx file; found {found} {path}")
+        exported = "or what `tablesense export` wrote"
+        raise UserError(f"MODEL: expected {EXPECTED}, {exported}; found {found} {path}")
     if path.suffix.lower() == ".onnx":
         if precision != "32-true":
             raise UserError(f"--precision: {path} has its own: leave the option out, or give a checkpoint")
         from tablesense.export.runtime import OnnxNetwork
 
         return OnnxNetwork(path, device)
-    from tablesense.predict.eager import load_checkpoint
-
+    with importing():
+        from tablesense.predict.eager import load_checkpoint
     return load_checkpoint(path, device, precision == "bf16-mixed")

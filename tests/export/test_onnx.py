@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import torch
 from numpy.typing import NDArray
+from trained_looking import trained_looking
 
 from tablesense.detr import DetrConfig
 from tablesense.errors import UserError
 from tablesense.export.onnx import export_onnx
 from tablesense.export.runtime import OnnxNetwork
-from tablesense.losses import LossConfig
 from tablesense.module import TableDETRModule
 from tablesense.predict.eager import TorchNetwork
 from tablesense.predict.network import Finds
@@ -29,24 +28,6 @@ DETR = replace(PLAIN, arch="detr", out_indices=(4,))
 OTHERS = [replace(TWO_STAGE, exact_geometry=False), REFINED, PLAIN, DETR]
 
 Pages = tuple[NDArray[np.uint8], NDArray[np.bool_]]
-
-
-def trained_looking(config: DetrConfig, image_size: int = 160) -> TableDETRModule:
-    """A small network whose scores and boxes differ from query to query, as those of a trained one do."""
-    torch.manual_seed(3)
-    loss = LossConfig(classification="softmax" if config.arch == "detr" else "focal")
-    names = ("table", "figure")
-    module = TableDETRModule(config, loss, class_names=names, image_size=image_size, score_threshold=0.3)
-    with torch.no_grad():
-        for name, weight in module.detr.network.named_parameters():
-            if name.startswith(("class", "model.decoder.class")):
-                weight.normal_(std=0.5)
-            elif name.endswith("layers.2.weight") and "bbox" in name:
-                weight.normal_(std=0.1)
-            elif name.endswith(("sampling_offsets.weight", "attention_weights.weight")):
-                weight.normal_(std=0.2)
-    module.nms_iou = 0.5 if config.arch != "detr" else 1.0  # whose queries all find the same here
-    return module.eval()
 
 
 @pytest.fixture(scope="module")
