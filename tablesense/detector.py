@@ -100,11 +100,17 @@ class Detector(nn.Module):
             pages.append({"boxes": box[keep], "scores": score[keep], "labels": label[keep]})
         return pages
 
-    def detect(self, source: Source, threshold: float | None = None, batch_size: int = 4) -> list[FoundPage]:
+    def detect(
+        self,
+        source: Source,
+        threshold: float | None = None,
+        batch_size: int = 4,
+        tile: float | None = None,
+    ) -> list[FoundPage]:
         """Find the tables of documents and pictures; see `tablesense.predict.notebook.detect_any`."""
         from tablesense.predict.notebook import detect_any
 
-        return detect_any(self, source, threshold, batch_size)
+        return detect_any(self, source, threshold, batch_size, tile)
 
 
 def load_detector(checkpoint: Mapping[str, Any]) -> Detector:

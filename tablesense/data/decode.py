@@ -10,6 +10,8 @@ from __future__ import annotations
 import atexit
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import sqrt
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 if TYPE_CHECKING:
-    from pypdfium2 import PdfDocument
+    from pypdfium2 import PdfDocument, PdfPage
 
 Size = tuple[float, float]
 
@@ -245,26 +247,36 @@ def _shrink(pixels: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
 
 # -- PDF -------------------------------------------------------------------------------------------
 
-_kept: tuple[Any, PdfDocument] | None = None
+_kept: dict[Path, tuple[Any, PdfDocument]] = {}  # the one that was used last stands last
 
 
 def _render(path: Path, number: int, longest_side: int | None) -> Image.Image:
+    with open_pdf_page(path, number) as page:
+        return render(page, longest_side)
+
+
+@contextmanager
+def open_pdf_page(path: Path, number: int, keep: int = 1) -> Iterator[PdfPage]:
+    """A page of a PDF, which is closed again; pdfium reads all that is on it when it is opened.
+
+    Args:
+        path: The PDF.
+        number: The page, from 0.
+        keep: See `open_pdf`.
+
+    Raises:
+        OSError: The file is missing, broken, or no PDF; or the page is broken.
+        ValueError: It has no such page, or needs a password.
+    """
     from pypdfium2 import PdfiumError  # 60 ms that only PDF pages need
 
     try:
-        document = _open_pdf(path)
+        document = open_pdf(path, keep)
         if not 0 <= number < len(document):
             raise ValueError(f"it has no page {number + 1}, but {len(document)} in all")
         page = document[number]
         try:
-            width, height = page.get_size()
-            scale = 150 / 72
-            if longest_side is not None:
-                # A little less: pypdfium2 rounds up, what is a hair above as well.
-                scale = (longest_side - 0.001) / max(width, height)
-            scale = min(scale, sqrt(MOST_RENDERED / (width * height)))
-            image: Image.Image = page.render(scale=scale).to_pil()
-            return image.convert("RGB")
+            yield page
         finally:
             page.close()
     except PdfiumError as error:
@@ -274,28 +286,61 @@ def _render(path: Path, number: int, longest_side: int | None) -> Image.Image:
         raise OSError(f"the PDF is broken: {message}") from error
 
 
-def _open_pdf(path: Path) -> PdfDocument:
-    """Keep the last document open: pages that follow are often of the same.
+def render(page: PdfPage, longest_side: int | None = None) -> Image.Image:
+    """Draw a page of a PDF on white paper, in RGB.
+
+    Args:
+        page: An open page.
+        longest_side: In pixels, less where that would be more than `MOST_RENDERED`; None for 150 dpi.
+    """
+    width, height = page.get_size()
+    scale = 150 / 72
+    if longest_side is not None:
+        # A little less: pypdfium2 rounds up, what is a hair above as well.
+        scale = (longest_side - 0.001) / max(width, height)
+    scale = min(scale, sqrt(MOST_RENDERED / (width * height)))
+    image: Image.Image = page.render(scale=scale).to_pil()
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def open_pdf(path: Path, keep: int = 1) -> PdfDocument:
+    """Open a PDF, or take it from the last that were, which stay open: the next pages are often of the same.
 
     That takes a fifth off the time of a page in short documents, and more than half in long ones. A process
     that was forked opens its own, as the file's position would be shared.
+
+    Args:
+        path: The PDF.
+        keep: How many are open then at most, this one included.
+
+    Raises:
+        PdfiumError: The file is no PDF that can be read.
+        OSError: It is missing.
     """
-    global _kept
     from pypdfium2 import PdfDocument
 
     state = path.stat()
-    key = os.getpid(), path, state.st_mtime_ns, state.st_size
-    if _kept is None or _kept[0] != key:
-        if _kept is None:
-            atexit.register(_close_pdf)
-        _close_pdf()
-        _kept = key, PdfDocument(path)
-    return _kept[1]
+    key = os.getpid(), state.st_mtime_ns, state.st_size
+    kept = _kept.pop(path, None)
+    if kept is None or kept[0] != key:
+        if kept is not None:
+            kept[1].close()
+        while len(_kept) >= keep:
+            close_pdf(next(iter(_kept)))
+        kept = key, PdfDocument(path)
+        atexit.unregister(_close_pdfs)
+        atexit.register(_close_pdfs)  # before pypdfium2 does at the process's end, and says so
+    _kept[path] = kept
+    return kept[1]
 
 
-def _close_pdf() -> None:
-    """Before pypdfium2 does at the process's end, and says so."""
-    global _kept
-    if _kept is not None:
-        _kept[1].close()
-        _kept = None
+def close_pdf(path: Path) -> None:
+    """Close a PDF that is kept open."""
+    kept = _kept.pop(path, None)
+    if kept is not None:
+        kept[1].close()
+
+
+def _close_pdfs() -> None:
+    while _kept:
+        close_pdf(next(iter(_kept)))

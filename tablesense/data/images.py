@@ -21,7 +21,8 @@ _PDF = ".pdf"
 _SUFFIXES = IMAGE_SUFFIXES | {_PDF}
 _FAULTY = (OSError, EOFError, ValueError, SyntaxError, TypeError, LookupError, struct.error)
 
-_Frames = list[tuple[tuple[float, float], int | None]]
+Frames = list[tuple[tuple[float, float], int | None]]
+"""Width and height of each page of a file, and its number."""
 
 
 def read_images(path: Path) -> Pages:
@@ -59,7 +60,7 @@ def read_images(path: Path) -> Pages:
     for folder, names in found:
         for name in names:
             file = Path(root, folder, name)
-            for size, number in _frames(file, pages.dropped):
+            for size, number in frames(file, pages.dropped):
                 document = rule(name) if number is None else os.path.splitext(name)[0]
                 pages.add("all", Page(file, os.path.join(folder, document), size, number=number))
                 count += 1
@@ -111,8 +112,16 @@ def files_below(root: Path, suffixes: Collection[str]) -> Iterator[tuple[str, li
             yield folder, sorted(names)
 
 
-def _frames(file: Path, dropped: Faults) -> _Frames:
-    """The size of each page of a file as displayed, and its number, None for an image of one page."""
+def frames(file: Path, dropped: Faults) -> Frames:
+    """The pages of an image or PDF, from its header.
+
+    Args:
+        file: Its name says which of both it is.
+        dropped: Counts what cannot be read; see `read_images`.
+
+    Returns:
+        The size of each page as displayed, and its number from 0, None for an image of one page.
+    """
     if file.suffix.lower() == _PDF:
         return _pdf_pages(file, dropped)
     try:
@@ -138,7 +147,7 @@ def _sizes(file: Path) -> list[tuple[int, int]]:
     return [image_size(file)]
 
 
-def _pdf_pages(file: Path, dropped: Faults) -> _Frames:
+def _pdf_pages(file: Path, dropped: Faults) -> Frames:
     from pypdfium2 import PdfDocument, PdfiumError  # 60 ms that only PDFs need
 
     try:
@@ -146,7 +155,7 @@ def _pdf_pages(file: Path, dropped: Faults) -> _Frames:
     except PdfiumError:
         dropped.note(_pdf_fault(file), file)
         return []
-    pages: _Frames = []
+    pages: Frames = []
     try:
         for number in range(len(document)):
             try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tablesense.arguments import Parser
 from tablesense.errors import UserError
+from tablesense.memory import importing
 
 DESCRIPTION = """\
 Write the network of a checkpoint for others to use.
@@ -83,8 +84,9 @@ def _check(options: argparse.Namespace, out: Path) -> None:
 
 
 def _onnx(checkpoint: Path, out: Path, int8: bool) -> int:
-    from tablesense.export.onnx import OPSET, export_onnx
-    from tablesense.predict.eager import read_checkpoint
+    with importing():
+        from tablesense.export.onnx import OPSET, export_onnx
+        from tablesense.predict.eager import read_checkpoint
 
     module, _ = read_checkpoint(checkpoint)
     export_onnx(module, out, int8)
@@ -95,9 +97,10 @@ def _onnx(checkpoint: Path, out: Path, int8: bool) -> int:
 
 
 def _huggingface(checkpoint: Path, out: Path, options: argparse.Namespace) -> int:
-    from tablesense.export.card import read_training
-    from tablesense.export.huggingface import export_huggingface
-    from tablesense.predict.eager import read_checkpoint
+    with importing():
+        from tablesense.export.card import read_training
+        from tablesense.export.huggingface import export_huggingface
+        from tablesense.predict.eager import read_checkpoint
 
     module, kept = read_checkpoint(checkpoint)
     training = read_training(checkpoint, kept)

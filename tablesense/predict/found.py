@@ -68,7 +68,11 @@ class FoundPage:
 
     @property
     def size(self) -> tuple[float, float]:
-        """Width and height: of an image in pixels, of a PDF page as displayed in points (1/72 inch)."""
+        """Width and height: of an image in pixels, of a PDF page as displayed in points (1/72 inch).
+
+        A page with /UserUnit is measured in the PDF's own units none the less, of so many points each: they
+        are those of its text and lines. Dots per inch are then dots per 72 of these.
+        """
         return self.page.size
 
     @property

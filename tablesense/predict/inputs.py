@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from hashlib import blake2b
 from pathlib import Path
+from typing import IO
 
-from tablesense.data.decode import _open_pdf as open_pdf
+from PIL import Image, UnidentifiedImageError
+
+from tablesense.data.decode import open_pdf
 from tablesense.data.folder import IMAGE_SUFFIXES, contents
-from tablesense.data.images import _frames as frames
-from tablesense.data.images import files_below
+from tablesense.data.images import files_below, frames
 from tablesense.data.page import Page
 from tablesense.data.table import Faults
 from tablesense.errors import UserError
-from tablesense.predict.pdf import PDFIUM, is_pdf
+from tablesense.predict.pdf import OPEN, PDFIUM, is_pdf
 
 SUFFIXES = IMAGE_SUFFIXES | {".pdf"}
 RESERVED = "predictions.coco"
 """A name that no document gets: results of all documents have it."""
+STDIN = "stdin"
+"""What the document that came through a pipe is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +37,15 @@ class Document:
         path: The file.
         name: What its results are called: its path below the folder that was named, without the suffix,
             with "/" between folders; no two documents of one call have the same.
+        title: What results and messages call its file; "" for its path.
     """
 
     path: Path
     name: str
+    title: str = ""
+
+    def __str__(self) -> str:
+        return self.title or str(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +67,61 @@ class Failure:
         return f"{where}: {self.reason}"
 
 
-def find_documents(inputs: Sequence[str | Path]) -> list[Document]:
+def keep_stdin(stream: IO[bytes], folder: Path) -> Path:
+    """Write down what comes through a pipe, so that it is read like any file.
+
+    Args:
+        stream: Is read to its end.
+        folder: Gets the file.
+
+    Returns:
+        The file, by its name a PDF or not.
+
+    Raises:
+        UserError: Nothing came, or what is neither an image nor a PDF.
+    """
+    file = folder / f"{STDIN}.image"
+    try:
+        with file.open("wb") as copy:
+            shutil.copyfileobj(stream, copy)
+    except OSError as error:
+        raise UserError(f"-: what comes from stdin cannot be kept in {folder}: {error.strerror}") from error
+    with file.open("rb") as copy:
+        head = copy.read(1024)
+    if not head:
+        raise UserError("-: nothing came from stdin: expected an image or a PDF")
+    if b"%PDF-" in head:
+        return file.rename(file.with_suffix(".pdf"))
+    try:
+        with Image.open(file):
+            return file
+    except UnidentifiedImageError:
+        raise UserError(
+            f"-: expected an image or a PDF from stdin, found something that starts with {head[:16]!r}"
+        ) from None
+    except Exception:  # whatever Pillow's readers raise: what is wrong with it is said where it is read
+        return file
+
+
+def find_documents(inputs: Sequence[str | Path], stdin: Path | None = None) -> list[Document]:
     """Find the files that inputs name, each once, in the order of the inputs and of their paths.
 
     Args:
         inputs: Files, folders (all images and PDFs at and below them), or patterns such as
             `scans/**/*.png`. What exists under its very name is no pattern.
+        stdin: The file that "-" stands for, whose document is called "stdin".
 
     Raises:
         UserError: There is nothing under one of the names, or no image or PDF.
     """
     found: dict[str, tuple[Path, Path]] = {}  # by the absolute path: the file, and it below what was named
     for each in inputs:
-        for path, below in _files(each):
+        for path, below in [(stdin, Path(STDIN))] if stdin and each == "-" else _files(each):
             found.setdefault(os.path.abspath(path), (path, below))
     names = _names({place: below for place, (_, below) in found.items()})
-    return [Document(path, names[place]) for place, (path, _) in found.items()]
+    return [
+        Document(path, names[place], STDIN if path == stdin else "") for place, (path, _) in found.items()
+    ]
 
 
 def _files(given: str | Path) -> Iterator[tuple[Path, Path]]:
@@ -175,7 +224,7 @@ def _pdf_pages(document: Document, opened: Callable[[int], None]) -> Iterator[Pa
     path = document.path
     try:
         with PDFIUM:
-            count = len(open_pdf(path))
+            count = len(open_pdf(path, OPEN))
     except (PdfiumError, OSError):
         opened(0)
         faults = Faults()
@@ -187,7 +236,7 @@ def _pdf_pages(document: Document, opened: Callable[[int], None]) -> Iterator[Pa
     for number in range(count):
         try:
             with PDFIUM:
-                size = open_pdf(path).get_page_size(number)
+                size = open_pdf(path, OPEN).get_page_size(number)
         except (PdfiumError, OSError):
             size = (0.0, 0.0)
         if min(size) > 0:

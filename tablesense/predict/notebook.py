@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -23,7 +24,7 @@ from tablesense.predict.found import FoundPage
 from tablesense.predict.inputs import Document, Failure, find_documents, read_pages
 
 if TYPE_CHECKING:
-    from tablesense.module import TableDETRModule
+    from tablesense.detector import Detector
 
 Source = str | Path | bytes | Image.Image | NDArray[Any] | Sequence[Any]
 
@@ -31,7 +32,11 @@ EXPECTED = "a path, a pattern, bytes of a file, a PIL image, an array of uint8, 
 
 
 def detect_any(
-    module: TableDETRModule, source: Source, threshold: float | None = None, batch_size: int = 4
+    module: Detector,
+    source: Source,
+    threshold: float | None = None,
+    batch_size: int = 4,
+    tile: float | None = None,
 ) -> list[FoundPage]:
     """Find the tables of pages.
 
@@ -43,7 +48,9 @@ def detect_any(
             (uint8, [height, width] or [height, width, 3 or 4], RGB), or a list of these. Pictures are taken
             as they are, whatever their EXIF data say.
         threshold: The lowest score that counts as a find; None for the module's own.
-        batch_size: How many pages the network is given at once.
+        batch_size: How many pages, or tiles of them, the network is given at once.
+        tile: Pages that are longer than this many pixels, or points of a PDF, are looked at in tiles of that
+            length as well: for huge pages, whose tables the network would see too small.
 
     Returns:
         Each page with what was found on it, in the order of the source. A page that cannot be read is
@@ -52,10 +59,12 @@ def detect_any(
     Raises:
         UserError: The source is of another kind, there is nothing under a path, or no page can be read.
     """
+    if tile is not None and not 1 <= tile < inf:
+        raise UserError(f"detect: expected a tile of 1 pixel or point or more, found {tile}")
     shelf = _Shelf()
     documents = shelf.documents(source)
     with _evaluating(module):
-        results = list(detect(TorchNetwork(module), read_pages(documents), batch_size, threshold))
+        results = list(detect(TorchNetwork(module), read_pages(documents), batch_size, threshold, tile))
     failures = [str(result) for result in results if isinstance(result, Failure)]
     found = [result for result in results if isinstance(result, FoundPage)]
     if failures and not found:
@@ -66,7 +75,7 @@ def detect_any(
 
 
 @contextmanager
-def _evaluating(module: TableDETRModule) -> Iterator[None]:
+def _evaluating(module: Detector) -> Iterator[None]:
     training = module.training
     module.eval()
     try:

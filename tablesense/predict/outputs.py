@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from tablesense.data.page import Page
 from tablesense.errors import UserError
 from tablesense.files import draft
 from tablesense.predict.found import DPI, MARGIN, FoundPage, coco_annotations, coco_image
 from tablesense.predict.inputs import Document, Failure
 
-FORMATS = ("json", "jsonl", "csv", "coco")
+FORMATS = ("json", "jsonl", "csv", "coco", "voc")
 
 COLUMNS = ("file", "page", "class", "score", "x0", "y0", "x1", "y1", "unit", "width", "height")
 """Of a CSV file: one find a line."""
@@ -40,6 +46,8 @@ class Destination:
         folder: Holds everything.
         overlay: Keep a picture of each page with its finds.
         crops: Keep a picture of each find.
+        voc: Keep an XML of each page as Pascal VOC has it, beside the picture that its boxes are on: a data
+            set of its own in `predictions.voc`.
         margin: Around crops, in units of the page.
         dpi: Of PDF pages.
     """
@@ -47,12 +55,21 @@ class Destination:
     folder: Path
     overlay: bool = False
     crops: bool = False
+    voc: bool = False
     margin: float = MARGIN
     dpi: float = DPI
 
     def json(self, document: Document) -> Path:
         """The file of a document."""
         return self.folder / f"{document.name}.json"
+
+    def beside(self, document: Document, ending: str) -> Path:
+        """Another file or folder of a document."""
+        return self.folder / f"{document.name}{ending}"
+
+    def in_voc(self, document: Document, ending: str) -> Path:
+        """A file or folder of a document among those of `voc`."""
+        return self.folder / "predictions.voc" / f"{document.name}{ending}"
 
 
 def prepare(folder: Path) -> None:
@@ -80,10 +97,14 @@ def writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def finished(file: Path) -> bool:
-    """Whether a document's file is there, whole, and of a document all of whose pages could be read."""
+def finished(destination: Destination, document: Document) -> bool:
+    """Whether all that is wanted of a document is there, and all of its pages could be read."""
     try:
-        return not json.loads(file.read_bytes())["failures"]
+        content = json.loads(destination.json(document).read_bytes())
+        if destination.voc and not destination.in_voc(document, ".xml").exists():
+            there = len(list(destination.in_voc(document, ".pages").glob("*.xml")))
+            return there == len(content["pages"]) and not content["failures"]
+        return not content["failures"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -110,44 +131,105 @@ def write_document(
     Raises:
         UserError: Something cannot be written.
     """
+    content, failures = _content(document, results, about, destination)
+    if content["pages"]:
+        with writing(destination.folder), draft(destination.json(document), parents=True) as part:
+            part.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return failures
+
+
+def _content(
+    document: Document,
+    results: Iterable[FoundPage | Failure],
+    about: dict[str, Any],
+    destination: Destination | None,
+    dpi: float = DPI,
+) -> tuple[dict[str, Any], list[Failure]]:
+    """What a document's file holds, and what could not be read; pictures go to the destination, if any."""
     pages: list[dict[str, Any]] = []
     failures: list[Failure] = []
     for result in results:
         if isinstance(result, Failure):
             failures.append(result)
             continue
-        page = result.to_dict(destination.dpi)
+        page = result.to_dict(destination.dpi if destination else dpi)
         del page["file"]
         pages.append(page)
-        if destination.overlay or (destination.crops and len(result)):
-            failures += _write_pictures(destination, document, result)
-    if pages:
-        missing = [
-            {"page": None if failure.number is None else failure.number + 1, "reason": failure.reason}
-            for failure in failures
-        ]
-        content = {"file": str(document.path), **about, "boxes": BOXES, "pages": pages, "failures": missing}
-        with writing(destination.folder), draft(destination.json(document), parents=True) as part:
-            part.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    return failures
+        if destination is not None:
+            failures += _write_beside(destination, document, result)
+    missing = [
+        {"page": None if failure.number is None else failure.number + 1, "reason": failure.reason}
+        for failure in failures
+    ]
+    content = {"file": str(document), **about, "boxes": BOXES, "pages": pages, "failures": missing}
+    return content, failures
 
 
-def _write_pictures(destination: Destination, document: Document, page: FoundPage) -> list[Failure]:
-    try:
-        image = page.image(destination.dpi)
-    except (OSError, ValueError, MemoryError) as error:  # it could be read smaller, or it is gone by now
-        message = " ".join(str(error).split()) or type(error).__name__
-        return [Failure(page.path, page.page.number, f"no picture: {message}")]
-    place = destination.folder / document.name
+def _write_beside(destination: Destination, document: Document, page: FoundPage) -> list[Failure]:
+    """Write what is wanted of a page besides its boxes."""
+    own_picture = page.page.number is None and not document.title
+    drawn = destination.overlay or (destination.crops and len(page)) or (destination.voc and not own_picture)
+    if drawn:
+        try:
+            image = page.image(destination.dpi)
+        except (OSError, ValueError, MemoryError) as error:  # it could be read smaller, or it is gone by now
+            message = " ".join(str(error).split()) or type(error).__name__
+            return [Failure(page.path, page.page.number, f"no picture: {message}")]
     if destination.overlay:
-        folder = place.with_name(f"{place.name}.pages")
+        folder = destination.beside(document, ".pages")
         _save(destination, folder / f"{page.number}.png", page.drawn(image))
     if destination.crops:
-        folder = place.with_name(f"{place.name}.tables")
+        folder = destination.beside(document, ".tables")
         for i in range(len(page)):
             name = f"{page.number}_{i + 1}.png"
             _save(destination, folder / name, page.cut(image, i, destination.margin))
+    if destination.voc and own_picture:
+        picture = destination.in_voc(document, page.path.suffix)
+        with writing(destination.folder):
+            _link(page.path, picture)
+        _save_voc(destination, destination.in_voc(document, ".xml"), page, picture, page.size)
+    elif destination.voc:
+        folder = destination.in_voc(document, ".pages")
+        # By names like this readers tell which pages are of one document.
+        picture = folder / f"{Path(document.name).name}_page{page.number:04}.png"
+        _save(destination, picture, image)
+        _save_voc(destination, picture.with_suffix(".xml"), page, picture, image.size)
     return []
+
+
+def _link(file: Path, link: Path) -> None:
+    """Have a file at another place as well: linked, or copied where the file system has no links."""
+    from tablesense.data.convert import images
+
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if link.is_symlink():  # perhaps of an earlier call, to another file
+        link.unlink()
+    if not images.link(file, link):
+        with draft(link) as part:
+            shutil.copyfile(file, part)
+
+
+def _save_voc(
+    destination: Destination, file: Path, page: FoundPage, picture: Path, size: tuple[float, float]
+) -> None:
+    with writing(destination.folder), draft(file, parents=True) as part:
+        part.write_text(voc_xml(page, picture, size), encoding="utf-8")
+
+
+def voc_xml(page: FoundPage, picture: Path, size: tuple[float, float]) -> str:
+    """The XML of a page with the score of each find.
+
+    Args:
+        page: The page.
+        picture: The file that it is a page of, as an image.
+        size: Of the picture, in pixels.
+    """
+    from tablesense.data.convert.voc import annotation
+
+    x, y = size[0] / page.size[0], size[1] / page.size[1]
+    boxes: NDArray[np.float64] = (page.boxes * (x, y, x, y)).round(3)
+    corners = tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in boxes.tolist())
+    return annotation(Page(picture, page.document, size, corners, page.labels), page.scores.tolist())
 
 
 def _save(destination: Destination, file: Path, image: Image.Image) -> None:
@@ -182,7 +264,7 @@ def write_all(
         part.open("w", encoding="utf-8", newline="") as stream,
     ):
         if kind == "coco":
-            _write_coco(stream, destination, documents, class_names)
+            _write_coco(stream, _pages(destination, documents), class_names)
         else:
             write = row_writer(stream, kind)
             for page in _pages(destination, documents):
@@ -214,26 +296,77 @@ def _pages(destination: Destination, documents: Sequence[Document]) -> Iterator[
                 yield {"file": content["file"], **page}
 
 
-def _write_coco(
-    stream: IO[str], destination: Destination, documents: Sequence[Document], class_names: tuple[str, ...]
-) -> None:
-    images = (coco_image(page, i) for i, page in enumerate(_pages(destination, documents), start=1))
-    stream.write('{"images": [')
-    _write_items(stream, images)
-    stream.write('],\n"annotations": [')
-    _write_items(stream, _annotations(_pages(destination, documents), class_names))
+def _write_coco(stream: IO[str], pages: Iterable[dict[str, Any]], class_names: tuple[str, ...]) -> None:
+    """Write pages as they come; annotations, which stand behind all images, wait in a file."""
+    count = 0
+    with TemporaryFile("w+", encoding="utf-8") as annotations:
+        stream.write('{"images": [')
+        for i, page in enumerate(pages, start=1):
+            stream.write((",\n" if i > 1 else "\n") + json.dumps(coco_image(page, i)))
+            for annotation in coco_annotations(page, i, count + 1, class_names):
+                annotations.write((",\n" if count else "\n") + json.dumps(annotation))
+                count += 1
+        stream.write('],\n"annotations": [')
+        annotations.seek(0)
+        shutil.copyfileobj(annotations, stream)
     categories = [{"id": i, "name": name} for i, name in enumerate(class_names, start=1)]
     stream.write(f'],\n"categories": {json.dumps(categories)}}}\n')
 
 
-def _annotations(pages: Iterable[dict[str, Any]], class_names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    first = 1
-    for i, page in enumerate(pages, start=1):
-        annotations = coco_annotations(page, i, first, class_names)
-        first += len(annotations)
-        yield from annotations
+# -- to a pipe -------------------------------------------------------------------------------------
 
 
-def _write_items(stream: IO[str], items: Iterable[dict[str, Any]]) -> None:
-    for i, item in enumerate(items):
-        stream.write((",\n" if i else "\n") + json.dumps(item))
+def write_stream(
+    stream: IO[str],
+    kind: str,
+    documents: Mapping[Path, Document],
+    results: Iterable[FoundPage | Failure],
+    about: dict[str, Any],
+    dpi: float,
+) -> list[Failure]:
+    """Write results to a stream as they come.
+
+    Args:
+        stream: Where to.
+        kind: "json" (a line for each document, which holds what its file would), "jsonl" (a page a line),
+            "csv" (a find a line), "coco", or "voc" (the XML of the only page).
+        documents: By their paths.
+        results: Of the pages of these.
+        about: What is said of each document, `class_names` among it.
+        dpi: Of PDF pages.
+
+    Returns:
+        What could not be read.
+    """
+    failures: list[Failure] = []
+    if kind == "json":
+        for path, of_document in groupby(results, key=lambda result: result.path):
+            content, faults = _content(documents[path], of_document, about, None, dpi)
+            failures += faults
+            if content["pages"]:
+                stream.write(json.dumps(content) + "\n")
+                stream.flush()
+        return failures
+
+    def pages() -> Iterator[FoundPage]:
+        for result in results:
+            if isinstance(result, Failure):
+                failures.append(result)
+            else:
+                yield result
+
+    if kind == "voc":
+        for page in pages():
+            scale = dpi / 72 if page.unit == "pt" else 1
+            size = round(page.size[0] * scale), round(page.size[1] * scale)
+            stream.write(voc_xml(page, Path(str(documents[page.path])), size))
+        return failures
+    found = ({**page.to_dict(dpi), "file": str(documents[page.path])} for page in pages())
+    if kind == "coco":
+        _write_coco(stream, found, tuple(about["class_names"]))
+        return failures
+    write = row_writer(stream, kind)
+    for each in found:
+        write(each)
+        stream.flush()
+    return failures

@@ -5,19 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tablesense.data.decode import _close_pdf as close_pdf
-from tablesense.data.decode import _open_pdf as open_pdf
+from tablesense.data.decode import close_pdf, open_pdf_page, render
 from tablesense.data.page import Box
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from pypdfium2 import PdfPage
 
 PDFIUM = RLock()
 """Held by whoever calls pdfium, which knows nothing of threads."""
 
+OPEN = 3
+"""PDFs that stay open: whoever reads ahead is in the next ones, and would close what pages are drawn from."""
+
 RENEWED = 100
-"""After so many of its pages a document is opened anew: pdfium keeps what it has read of it."""
+"""After so many of its pages a document is opened anew: pdfium keeps what it has read of it, and a long one
+would take more and more memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,7 @@ class PdfFrame:
     Attributes:
         visible: Left, bottom, right and top of what is displayed (the CropBox within the MediaBox), in
             those coordinates: their origin is the PDF's own, y runs upwards, and /Rotate is not applied.
+            A unit is a point (1/72 inch), and stays the unit of the text where /UserUnit makes it larger.
         rotation: How the page is turned with the clock to be displayed: 0, 90, 180 or 270 degrees.
         label: What the PDF calls the page, such as "iv"; "" where it says nothing.
     """
@@ -60,31 +69,25 @@ def is_pdf(path: Path) -> bool:
     return path.suffix.lower() == ".pdf"
 
 
-def read_frame(path: Path, number: int) -> PdfFrame:
-    """Read how a page lies in its PDF.
+def read_page(path: Path, number: int, longest_side: int) -> tuple[Image.Image, PdfFrame]:
+    """Draw a page of a PDF, and read how it lies there; the page is opened once for both.
 
     Args:
         path: The PDF.
         number: The page, from 0.
+        longest_side: Of the picture, in pixels.
 
     Raises:
-        PdfiumError: The page is broken.
+        OSError: The PDF or the page is broken.
+        ValueError: There is no such page, or it needs a password.
     """
     with PDFIUM:
-        document = open_pdf(path)
-        page = document[number]
-        try:
-            return PdfFrame(page.get_bbox(), page.get_rotation(), document.get_page_label(number))
-        finally:
-            page.close()
+        with open_pdf_page(path, number, OPEN) as page:
+            image, frame = render(page, longest_side), _frame(page, number)
+        if number % RENEWED == RENEWED - 1:
+            close_pdf(path)
+    return image, frame
 
 
-def forget(number: int) -> None:
-    """Close the document that pages are read from, now and then, so that a long one takes no more memory.
-
-    Args:
-        number: The page that was read last, from 0.
-    """
-    if number % RENEWED == RENEWED - 1:
-        with PDFIUM:
-            close_pdf()
+def _frame(page: PdfPage, number: int) -> PdfFrame:
+    return PdfFrame(page.get_bbox(), page.get_rotation(), page.pdf.get_page_label(number))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import find_objects, label
 
 from tablesense.predict.network import Finds
 
@@ -42,6 +43,18 @@ class InkNetwork:
         return Finds(np.concatenate([low, high])[None], np.array([0.8], np.float32), np.array([0]))
 
 
+class InksNetwork(InkNetwork):
+    """Finds each connected piece of ink, if it is not lost in the page: 12 pixels or more wide and high."""
+
+    def _find(self, pixels: NDArray[np.uint8], mask: NDArray[np.bool_], size: NDArray[np.float64]) -> Finds:
+        pieces = find_objects(label((pixels.min(0) < 128) & mask)[0])
+        boxes = np.array([[x.start, y.start, x.stop, y.stop] for y, x in pieces], float).reshape(-1, 4)
+        boxes = boxes[(boxes[:, 2:] - boxes[:, :2] >= 12).all(1)]
+        scale = size / (mask[0].sum(), mask[:, 0].sum())
+        scores = np.full(len(boxes), 0.8, np.float32)
+        return Finds(boxes * np.tile(scale, 2), scores, np.zeros(len(boxes), int))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder that holds `icdar2013/`."""
@@ -58,29 +71,37 @@ def network() -> InkNetwork:
 
 
 @pytest.fixture
+def network_of_many() -> InksNetwork:
+    return InksNetwork()
+
+
+@pytest.fixture
 def write_pdf(tmp_path: Path) -> WritePdf:
     """Write a PDF whose pages each have a black rectangle, x, y, width, height in the PDF's coordinates."""
 
     def write(
         name: str,
         *rectangles: tuple[int, int, int, int] | None,
-        media: tuple[int, ...] = (0, 0, 300, 400),
+        media: tuple[int, ...] | None = (0, 0, 300, 400),
         crop: tuple[int, ...] | None = None,
-        rotation: int = 0,
+        rotation: int | None = 0,
+        more: str = "",
+        inherited: str = "",
         labels: str = "",
     ) -> Path:
         first = 3
         kids = " ".join(f"{first + 2 * i} 0 R" for i in range(len(rectangles)))
         objects = [
             f"<< /Type /Catalog /Pages 2 0 R {labels} >>",
-            f"<< /Type /Pages /Kids [{kids}] /Count {len(rectangles)} >>",
+            f"<< /Type /Pages /Kids [{kids}] /Count {len(rectangles)} {inherited} >>",
         ]
-        boxes = f"/MediaBox [{' '.join(map(str, media))}]"
+        boxes = f"/MediaBox [{' '.join(map(str, media))}]" if media else ""
         boxes += f" /CropBox [{' '.join(map(str, crop))}]" if crop else ""
+        boxes += "" if rotation is None else f" /Rotate {rotation}"
         for i, rectangle in enumerate(rectangles):
             drawn = f"{' '.join(map(str, rectangle))} re f" if rectangle else ""
             content = f"/Contents {first + 2 * i + 1} 0 R"
-            objects.append(f"<< /Type /Page /Parent 2 0 R {boxes} /Rotate {rotation} {content} >>")
+            objects.append(f"<< /Type /Page /Parent 2 0 R {boxes} {more} {content} >>")
             objects.append(f"<< /Length {len(drawn)} >>\nstream\n{drawn}\nendstream")
         text, places = b"%PDF-1.4\n", []
         for i, each in enumerate(objects, start=1):

@@ -8,8 +8,10 @@ from threading import current_thread
 from typing import Any
 
 import numpy as np
+import pypdfium2
 import pytest
 import torch
+from PIL import Image
 
 from tablesense.data.batches import collate
 from tablesense.data.page import Page
@@ -70,7 +72,7 @@ def test_pages_are_decoded_in_other_threads(
 ) -> None:
     threads = set()
 
-    def decode(page: Page, size: int) -> Failure:
+    def decode(page: Page, size: int, tile: float | None) -> Failure:
         threads.add(current_thread().name)
         return Failure(page.path, None, "seen")
 
@@ -84,11 +86,74 @@ def test_a_long_pdf_is_opened_anew_now_and_then(
     write_pdf: Write, network: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pdf, "RENEWED", 2)
-    closed: list[int] = []
-    monkeypatch.setattr(pdf, "close_pdf", lambda: closed.append(1))
-    pages = read_pages([Document(write_pdf("a.pdf", *[None] * 5), "a")])
-    assert len(list(detect(network, pages))) == 5
-    assert len(closed) == 2
+    closed: list[Path] = []
+    monkeypatch.setattr(pdf, "close_pdf", closed.append)
+    file = write_pdf("a.pdf", *[None] * 5)
+    assert len(list(detect(network, read_pages([Document(file, "a")])))) == 5
+    assert closed == [file] * 2
+
+
+def test_documents_are_opened_once_or_twice_however_far_ahead_is_read(
+    write_pdf: Write, network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+
+    class Counted(pypdfium2.PdfDocument):  # type: ignore[misc]
+        def __init__(self, file: Path) -> None:
+            opened.append(file)
+            super().__init__(file)
+
+    monkeypatch.setattr(pypdfium2, "PdfDocument", Counted)
+    monkeypatch.setattr(detecting, "cores", lambda: 2)
+    documents = [Document(write_pdf(f"{i}.pdf", *[None] * 3), str(i)) for i in range(8)]
+    assert len(list(detect(network, read_pages(documents), batch_size=4))) == 24
+    assert max(opened.count(document.path) for document in documents) <= 2
+
+
+def test_tables_too_small_for_the_network_are_found_in_tiles(tmp_path: Path, network_of_many: Any) -> None:
+    """Two small ones, of which the second is cut by a tile, and one that is larger than a tile."""
+    boxes = [(40, 50, 90, 80), (800, 60, 1100, 110), (100, 1100, 2100, 1250)]
+    sheet = Image.new("L", (3000, 1500), 255)
+    for box in boxes:
+        sheet.paste(0, box)
+    sheet.save(tmp_path / "sheet.png")
+    small = Image.new("L", (500, 400), 255)
+    small.paste(0, (50, 60, 150, 260))
+    small.save(tmp_path / "small.png")
+    pages = [page for page in read_pages(find_documents([tmp_path])) if isinstance(page, Page)]
+    whole, same = detect(network_of_many, pages)
+    assert len(whole) == 1
+    network_of_many.batches.clear()
+    tiled, untiled = detect(network_of_many, pages, tile=1000, batch_size=4)
+    assert network_of_many.batches == [4, 4, 2]  # of the sheet 1 + 4 * 2, and the small page
+    np.testing.assert_allclose(sorted(tiled.boxes.tolist()), sorted(boxes), atol=3)
+    np.testing.assert_array_equal(untiled.boxes, same.boxes)
+
+
+def test_a_pdf_in_tiles_has_boxes_in_points(write_pdf: Write, network_of_many: Any) -> None:
+    file = write_pdf("a.pdf", (300, 900, 40, 20), None, (700, 20, 500, 30), media=(0, 0, 1300, 1000))
+    first, second, third = detect(network_of_many, read_pages([Document(file, "a")]), 3, tile=500)
+    np.testing.assert_allclose(first.pdf_boxes, [[300, 900, 340, 920]], atol=1.5)
+    assert len(second) == 0
+    np.testing.assert_allclose(third.pdf_boxes, [[700, 20, 1200, 50]], atol=1.5)
+
+
+def test_tiles_keep_the_order_of_pages_and_failures(write_image: Write, network_of_many: Any) -> None:
+    sizes = [(100, 200), (900, 700), (50, 60), (1600, 300), (100, 100)]
+    files = [write_image(f"{i}.png", (20, 20, 45, 50), size) for i, size in enumerate(sizes)]
+    gone = Failure(Path("gone.pdf"), None, "broken PDF")
+    pages = [gone, *(Page(file, "a", size) for file, size in zip(files, sizes, strict=True)), gone]
+    results = list(detect(network_of_many, pages, batch_size=3, tile=400))
+    assert [result.path.name for result in results] == [
+        "gone.pdf", *(file.name for file in files), "gone.pdf"
+    ]  # fmt: skip
+    assert [len(result) for result in results if isinstance(result, FoundPage)] == [1] * 5
+
+
+def test_a_page_of_too_many_tiles_is_a_failure(write_image: Write, network: Any) -> None:
+    (failure,) = detect(network, [Page(write_image("a.png"), "a", (100, 200))], tile=1)
+    assert isinstance(failure, Failure)
+    assert failure.reason.startswith("--tile: ")
 
 
 def test_finds_below_the_threshold_are_left_out(write_image: Write, network: Any) -> None:

@@ -45,6 +45,30 @@ def test_boxes_in_the_pdfs_own_coordinates(write_pdf: Write, network: Any, rotat
     np.testing.assert_allclose(found.pdf_boxes, [[60, 100, 180, 150]], atol=1)
 
 
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        ({"rotation": -90}, (400, 300)),
+        ({"rotation": 450}, (400, 300)),
+        ({"rotation": 720}, (300, 400)),
+        ({"rotation": None, "inherited": "/Rotate 180"}, (300, 400)),
+        ({"rotation": None, "media": None, "inherited": "/MediaBox [0 0 300 400] /Rotate -270"}, (400, 300)),
+        ({"inherited": "/CropBox [20 40 280 390]"}, (260, 350)),
+        ({"crop": (-100, -50, 900, 800)}, (300, 400)),
+        ({"crop": (-100, 50, 900, 800), "rotation": 90}, (350, 300)),
+        ({"media": (300, 400, 0, 0)}, (300, 400)),
+        ({"more": "/UserUnit 2.5"}, (300, 400)),
+        ({"more": "/UserUnit 2.5", "rotation": 270, "crop": (10, 20, 290, 380)}, (360, 280)),
+    ],
+)
+def test_boxes_fit_the_text_of_odd_pages(
+    write_pdf: Write, network: Any, options: dict[str, Any], size: tuple[int, int]
+) -> None:
+    found = one(write_pdf("a.pdf", (60, 100, 120, 50), **options), network)
+    assert found.size == size
+    np.testing.assert_allclose(found.pdf_boxes, [[60, 100, 180, 150]], atol=1)
+
+
 def test_pixels_are_those_of_the_page_at_a_resolution(write_pdf: Write, network: Any) -> None:
     found = one(write_pdf("a.pdf", (60, 100, 120, 80)), network)
     assert found.image(144).size == (600, 800)

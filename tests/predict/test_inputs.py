@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 from tablesense.data.page import Page
 from tablesense.errors import UserError
-from tablesense.predict.inputs import Document, Failure, find_documents, read_pages
+from tablesense.predict.inputs import Document, Failure, find_documents, keep_stdin, read_pages
 
 Write = Callable[..., Path]
 
@@ -115,3 +116,48 @@ def test_a_document_is_opened_when_its_pages_are_asked_for(write_pdf: Write) -> 
 
     pages = read_pages(documents())
     assert [next(pages).number, next(pages).number] == [0, 1]
+
+
+def test_what_comes_from_stdin_is_told_by_its_content(
+    tmp_path: Path, write_pdf: Write, write_image: Write
+) -> None:
+    pdf, image = write_pdf("a.pdf", None).read_bytes(), write_image("a.png").read_bytes()
+    (tmp_path / "in").mkdir()
+    for content, size in ((b"\n" + pdf, (300, 400)), (image, (100, 200))):
+        file = keep_stdin(io.BytesIO(content), tmp_path / "in")
+        (document,) = find_documents(["-"], file)
+        assert (document.name, str(document)) == ("stdin", "stdin")
+        (page,) = read_pages([document])
+        assert isinstance(page, Page)
+        assert page.size == size
+
+
+def test_stdin_may_stand_among_other_inputs(tmp_path: Path, write_image: Write) -> None:
+    other = write_image("stdin.png")
+    (tmp_path / "in").mkdir()
+    file = keep_stdin(io.BytesIO(other.read_bytes()), tmp_path / "in")
+    documents = find_documents([other, "-"], file)
+    assert [str(document) for document in documents] == [str(other), "stdin"]
+    assert [document.name for document in documents] == ["stdin.png", "stdin"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"^-: nothing came from stdin: expected an image or a PDF$"),
+        (b"a,b\n1,2\n", r"^-: expected an image or a PDF from stdin, found .* b'a,b.n1,2.n'$"),
+    ],
+)
+def test_stdin_of_another_kind_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        keep_stdin(io.BytesIO(content), tmp_path)
+
+
+def test_an_image_from_stdin_that_is_cut_off_is_said_where_it_is_read(
+    tmp_path: Path, write_image: Write
+) -> None:
+    content = write_image("a.png").read_bytes()[:20]
+    (document,) = find_documents(["-"], keep_stdin(io.BytesIO(content), tmp_path))
+    (failure,) = read_pages([document])
+    assert isinstance(failure, Failure)
+    assert failure.reason == "unreadable image"

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from tablesense import DetrConfig, TableDETRModule, UserError
+from tablesense.export.huggingface import export_huggingface
 from tablesense.predict.network import load_network
 
 SMALL = DetrConfig(hidden_dim=32, num_encoder_layers=1, num_decoder_layers=2, num_queries=10, ffn_dim=32)
@@ -30,6 +32,14 @@ class Harm:
 @pytest.fixture(scope="module")
 def module() -> TableDETRModule:
     return TableDETRModule(detr=SMALL, image_size=96, score_threshold=0.4).eval()
+
+
+@pytest.fixture(scope="module")
+def exported(module: TableDETRModule, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The module's folder of transformers, with code."""
+    folder = tmp_path_factory.mktemp("exported") / "tables"
+    export_huggingface(module, folder, custom_code=True)
+    return folder
 
 
 def save(module: TableDETRModule, file: Path, **changes: Any) -> Path:
@@ -109,6 +119,46 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         load_network(tmp_path / "none.ckpt")
     with pytest.raises(UserError, match=r"^MODEL: expected .*found the folder "):
         load_network(tmp_path)
+
+
+def test_a_folder_of_transformers_finds_what_the_checkpoint_finds(
+    tmp_path: Path, module: TableDETRModule, exported: Path
+) -> None:
+    copytree(exported, tmp_path / "tables")
+    # What transformers would run, and nothing here may.
+    code = f"import os; os.mkdir({str(tmp_path / 'harm')!r})"
+    for file in (tmp_path / "tables").glob("*.py"):
+        file.write_text(code)
+    folder = load_network(tmp_path / "tables", "cpu")
+    checkpoint = load_network(save(module, tmp_path / "best.ckpt"), "cpu")
+    assert (folder.image_size, folder.class_names, folder.threshold) == (96, ("table",), 0.4)
+    pixels = np.random.default_rng(0).integers(0, 255, (1, 3, 64, 96), np.uint8)
+    page = pixels, np.ones((1, 64, 96), bool), np.array([[96.0, 64.0]])
+    for mine, theirs in zip(folder(*page)[0], checkpoint(*page)[0], strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("config.json", "{}", r"the config\.json of .*tables is another's$"),
+        ("config.json", "no JSON", r"the config\.json of .*tables is another's$"),
+        ("model.safetensors", "no weights", r"^MODEL: .*tables cannot be used: "),
+        ("model.safetensors", None, r"tables has no model\.safetensors$"),
+        ("config.json", None, r"found the folder .*tables$"),
+    ],
+)
+def test_a_broken_folder_is_refused_in_one_line(
+    tmp_path: Path, exported: Path, file: str, content: str | None, message: str
+) -> None:
+    copytree(exported, tmp_path / "tables")
+    (tmp_path / "tables" / file).unlink()
+    if content is not None:
+        (tmp_path / "tables" / file).write_text(content)
+    with pytest.raises(UserError, match=message) as error:
+        load_network(tmp_path / "tables", "cpu")
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("device", ["tpu9", "cuda:99"])

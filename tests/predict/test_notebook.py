@@ -83,3 +83,15 @@ def test_what_cannot_be_read_is_a_warning_beside_other_pages_and_an_error_alone(
 def test_other_kinds_are_refused(module: TableDETRModule, source: object) -> None:
     with pytest.raises(UserError, match=r"^detect: expected .*, found |^detect: expected .*; found "):
         detect_any(module, source)  # type: ignore[arg-type]
+
+
+def test_huge_pages_are_looked_at_in_tiles(module: TableDETRModule, write_image: Write) -> None:
+    file = write_image("a.png", size=(500, 300))
+    batches: list[int] = []
+    seen = module.register_forward_pre_hook(lambda _, pages: batches.append(len(pages[0])))
+    (page,) = detect_any(module, file, threshold=0, batch_size=5, tile=200)
+    seen.remove()
+    assert page.size == (500, 300)
+    assert batches == [5, 2]  # the page, and three times two tiles
+    with pytest.raises(UserError, match=r"^detect: expected a tile of 1 pixel or point or more, found 0$"):
+        detect_any(module, file, tile=0)

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from tablesense.data.coco import read_coco
+from tablesense.data.reading import read_pages as read_pages_of
 from tablesense.errors import UserError
 from tablesense.predict.detecting import detect
 from tablesense.predict.found import FoundPage
@@ -33,7 +35,7 @@ def test_a_document_becomes_one_file(tmp_path: Path, write_pdf: Write, network: 
     content = json.loads(out.json(document).read_text())
     assert (content["file"], content["model"], content["failures"]) == (str(document.path), "best.ckpt", [])
     assert [(page["page"], len(page["tables"])) for page in content["pages"]] == [(1, 1), (2, 0)]
-    assert finished(out.json(document))
+    assert finished(out, document)
 
 
 def test_a_document_that_is_interrupted_leaves_no_half(
@@ -50,7 +52,7 @@ def test_a_document_that_is_interrupted_leaves_no_half(
     with pytest.raises(KeyboardInterrupt):
         write_document(out, document, interrupted(), {})
     assert list(out.folder.iterdir()) == []
-    assert not finished(out.json(document))
+    assert not finished(out, document)
 
 
 def test_a_document_with_a_failed_page_is_not_finished(
@@ -62,7 +64,7 @@ def test_a_document_with_a_failed_page_is_not_finished(
     assert write_document(out, document, [*results(network, document), failure], {}) == [failure]
     content = json.loads(out.json(document).read_text())
     assert content["failures"] == [{"page": 2, "reason": "broken page of a PDF"}]
-    assert not finished(out.json(document))
+    assert not finished(out, document)
 
 
 def test_a_document_without_a_page_gets_no_file(tmp_path: Path) -> None:
@@ -125,6 +127,53 @@ def test_all_as_coco_can_be_read_as_a_data_set(three: tuple[Destination, list[Do
     assert [len(page.boxes) for page in pages] == [1, 0, 1]
     assert pages[2].boxes[0] == pytest.approx((10, 10, 20, 40), abs=1)
     assert pages[0].labels == ("table",)
+
+
+def test_as_voc_the_folder_can_be_read_as_a_data_set(
+    tmp_path: Path, write_pdf: Write, write_image: Write, network: Any
+) -> None:
+    write_pdf("in/sub/a.pdf", (60, 100, 120, 80), None, rotation=90)
+    write_image("in/b & c.png")
+    frames = [Image.new("L", (80, 60), 255) for _ in range(2)]
+    frames[1].paste(0, (10, 20, 50, 40))
+    frames[0].save(tmp_path / "in" / "fax.tif", save_all=True, append_images=frames[1:])
+    out = Destination(tmp_path / "out", voc=True, dpi=144)
+    found: dict[str, FoundPage] = {}
+    for document in find_documents([tmp_path / "in"]):
+        pages = [page for page in results(network, document) if isinstance(page, FoundPage)]
+        write_document(out, document, iter(pages), {})
+        assert finished(out, document)
+        stem = f"{document.name}.pages/{Path(document.name).name}_page000"
+        found |= {f"{stem}{page.number}" if len(pages) > 1 else document.name: page for page in pages}
+    home = out.folder / "predictions.voc"
+    read = read_pages_of(home)
+    assert not read.dropped
+    truths = {page.path.relative_to(home).with_suffix("").as_posix(): page for page in read.splits["all"]}
+    assert truths.keys() == found.keys()
+    assert len(truths) == 5
+    assert {truth.document for truth in truths.values()} == {"a", "b & c", "fax"}
+    for name, truth in truths.items():
+        assert truth.open().size == truth.size
+        np.testing.assert_allclose(
+            np.array(truth.boxes).reshape(-1, 4), found[name].pixel_boxes(144), atol=0.01
+        )
+        assert truth.labels == found[name].labels
+    assert "<score>0.80000</score>" in (home / "b & c.xml").read_text()
+    assert (home / "b & c.png").is_symlink()
+
+
+def test_voc_that_is_missing_is_written_where_documents_are_skipped(
+    tmp_path: Path, write_pdf: Write, network: Any
+) -> None:
+    document = Document(write_pdf("a.pdf", None, None), "a")
+    write_document(Destination(tmp_path), document, results(network, document), {})
+    assert finished(Destination(tmp_path), document)
+    out = Destination(tmp_path, voc=True)
+    assert not finished(out, document)
+    write_document(out, document, results(network, document), {})
+    assert finished(out, document)
+    (tmp_path / "predictions.voc" / "a.pages" / "a_page0002.xml").unlink()
+    assert not finished(out, document)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

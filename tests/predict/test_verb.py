@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import fromstring
 
 import pytest
 
@@ -97,9 +98,93 @@ def test_the_threshold_is_the_persons_or_the_networks(tmp_path: Path, write_imag
     assert content["pages"][0]["tables"] == []
 
 
+class Pipe(io.TextIOWrapper):
+    def __init__(self, content: bytes) -> None:
+        super().__init__(io.BytesIO(content))
+
+
+def test_from_pipe_to_pipe(
+    write_pdf: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = write_pdf("a.pdf", None, (60, 100, 120, 80)).read_bytes()
+    monkeypatch.setattr("sys.stdin", Pipe(content))
+    assert run(["best.ckpt", "-", "--out", "-"]) == 0
+    printed = capsys.readouterr()
+    (line,) = printed.out.splitlines()
+    document = json.loads(line)
+    assert (document["file"], document["model"], document["failures"]) == ("stdin", "best.ckpt", [])
+    assert [(page["page"], len(page["tables"])) for page in document["pages"]] == [(1, 0), (2, 1)]
+    assert printed.err == "1 table on 2 pages of 1 document\n"
+
+
+def test_documents_on_stdout_are_lines(
+    tmp_path: Path, write_image: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [str(write_image(f"{name}.png", size=(100, 200))) for name in "ab"]
+    (tmp_path / "c.png").write_text("no image")
+    assert run(["best.ckpt", *files, str(tmp_path / "c.png"), "--out", "-"]) == 1
+    printed = capsys.readouterr()
+    assert [json.loads(line)["file"] for line in printed.out.splitlines()] == files
+    assert printed.err.endswith(f"1 could not be read:\n  {tmp_path}/c.png: unreadable image\n")
+
+
+def test_what_is_wrong_with_stdin_is_said_by_its_name(
+    write_image: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", Pipe(write_image("a.png").read_bytes()[:20]))
+    assert run(["best.ckpt", "-"]) == 1
+    assert capsys.readouterr().err.endswith("1 could not be read:\n  stdin: unreadable image\n")
+
+
+def test_coco_on_stdout(write_image: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(write_image(f"{name}.png", box)) for name, box in (("a", (1, 2, 30, 40)), ("b", None))]
+    assert run(["best.ckpt", *files, "--out", "-", "--format", "coco"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert [image["file_name"] for image in content["images"]] == files
+    assert [annotation["image_id"] for annotation in content["annotations"]] == [1]
+
+
+def test_voc_on_stdout_is_one_page(
+    write_pdf: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", Pipe(write_pdf("a.pdf", (60, 100, 120, 80)).read_bytes()))
+    assert run(["best.ckpt", "-", "--out", "-", "--format", "voc", "--dpi", "144"]) == 0
+    root = fromstring(capsys.readouterr().out)
+    assert (root.findtext("filename"), root.findtext("size/width")) == ("stdin", "600")
+    corners = [float(root.findtext(f"object/bndbox/{side}") or -1) for side in ("xmin", "ymin", "xmax")]
+    assert corners == pytest.approx([120, 440, 360], abs=3)
+    two = str(write_pdf("b.pdf", None, None))
+    with pytest.raises(UserError, match=r"--format voc is a file of one page, and there are several: "):
+        run(["best.ckpt", two, "--out", "-", "--format", "voc"])
+    assert capsys.readouterr().out == ""
+
+
+def test_a_picture_from_stdin_is_kept_with_its_xml(
+    tmp_path: Path, write_image: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Pipe(write_image("a.png").read_bytes()))
+    assert run(["best.ckpt", "-", "--out", str(tmp_path / "out"), "--format", "voc"]) == 0
+    files = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
+    pages = "predictions.voc/stdin.pages"
+    assert files == [
+        "predictions.voc", pages, f"{pages}/stdin_page0001.png", f"{pages}/stdin_page0001.xml", "stdin.json"
+    ]  # fmt: skip
+
+
+def test_tiles_are_asked_for_and_said(tmp_path: Path, write_image: Write, opened: Any) -> None:
+    file = str(write_image("a.png"))
+    assert run(["best.ckpt", file, "--out", str(tmp_path / "out"), "--tile", "100"]) == 0
+    assert json.loads((tmp_path / "out" / "a.json").read_text())["tile"] == 100
+    assert opened.batches == [4]  # the page, and three tiles of it
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--out", "-", "--crops"], r"--crops can only be done with --out: name a folder"),
+        (["--out", "{folder}", "--format", "voc"], r"lies in .*name a folder outside"),
+        (["-", "--skip-existing", "--out", "x"], r"--skip-existing cannot tell what comes from stdin"),
+        (["--tile", "0"], r"expected a number from 1, found 0"),
         (["--overlay"], r"--overlay can only be done with --out"),
         (["--format", "coco"], r"--format coco can only be done with --out"),
         (["--format", "xml"], r"invalid choice: 'xml'"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -47,32 +47,43 @@ def write_voc(folder: Path, splits: Mapping[str, PageTable]) -> None:
     annotations.mkdir(parents=True)
     for split, pages in splits.items():
         for page in pages:
-            (annotations / f"{page.path.stem}.xml").write_text(_xml(page), encoding="utf-8")
+            (annotations / f"{page.path.stem}.xml").write_text(annotation(page), encoding="utf-8")
         if split != "all":
             lists.mkdir(parents=True, exist_ok=True)
             with (lists / f"{split}.txt").open("w", encoding="utf-8") as file:
                 file.writelines(f"{page.path.stem}\n" for page in pages)
 
 
-def _xml(page: Page) -> str:
+def annotation(page: Page, scores: Sequence[float] = ()) -> str:
+    """The XML of a page that is an image file.
+
+    Args:
+        page: With boxes in pixels of the image. What XML cannot hold in its names becomes "?".
+        scores: One for each box where it was found by a network; a `<score>`, which readers of truth ignore.
+    """
     width, height = map(number, page.size)
     lines = [
         "<annotation>",
-        f"  <folder>{page.path.parent.name}</folder>",
-        f"  <filename>{escape(page.path.name)}</filename>",
+        f"  <folder>{_text(page.path.parent.name)}</folder>",
+        f"  <filename>{_text(page.path.name)}</filename>",
         f"  <size><width>{width}</width><height>{height}</height><depth>3</depth></size>",
         "  <segmented>0</segmented>",
     ]
-    for box, label in zip(page.boxes, page.labels, strict=True):
+    for i, (box, label) in enumerate(zip(page.boxes, page.labels, strict=True)):
         corners = "".join(
             f"<{name}>{number(side)}</{name}>"
             for name, side in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
         )
         lines += [
             "  <object>",
-            f"    <name>{escape(label)}</name>",
+            f"    <name>{_text(label)}</name>",
+            *([f"    <score>{scores[i]:.5f}</score>"] if scores else []),
             "    <pose>Unspecified</pose><truncated>0</truncated><difficult>0</difficult>",
             f"    <bndbox>{corners}</bndbox>",
             "  </object>",
         ]
     return "\n".join([*lines, "</annotation>", ""])
+
+
+def _text(text: str) -> str:
+    return escape(_NOT_XML.sub("?", text))
