@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.ops import batched_nms, box_convert
 
 from tablesense.detr import DetrConfig, build_detr
+from tablesense.predict.network import WITHIN
 
 if TYPE_CHECKING:
     from tablesense.predict.found import FoundPage
@@ -29,7 +30,8 @@ class Detector(nn.Module):
         class_names: What it finds, in the order of the labels.
         image_size: The longest side of the pages that it is given, in pixels.
         score_threshold: The lowest score that counts as a find.
-        nms_iou: Of finds of one class that overlap by more than this IoU only the best stays; 1 keeps all.
+        nms_iou: Of finds of one class that overlap by more than this IoU only the best stays, and none that
+            lies within a larger one with a better score that counts as a find; 1 keeps all.
         channels_last: See `tablesense.training.TrainingConfig`.
     """
 
@@ -97,6 +99,8 @@ class Detector(nn.Module):
         pages = []
         for box, score, label in zip(boxes, scores, labels, strict=True):
             keep = batched_nms(box, score, label, self.nms_iou)  # best first
+            if self.nms_iou < 1:
+                keep = keep[~nested(box[keep], label[keep], score[keep] >= self.score_threshold)]
             pages.append({"boxes": box[keep], "scores": score[keep], "labels": label[keep]})
         return pages
 
@@ -111,6 +115,24 @@ class Detector(nn.Module):
         from tablesense.predict.notebook import detect_any
 
         return detect_any(self, source, threshold, batch_size, tile)
+
+
+def nested(boxes: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
+    """Which finds of a page lie within a larger one of their class that counts and has a better score.
+
+    Args:
+        boxes: xyxy, best first, [n, 4].
+        labels: [n].
+        counts: Whether others may be parts of it, [n].
+
+    Returns:
+        Whether more than `WITHIN` of its area lies there, [n].
+    """
+    low = torch.maximum(boxes[:, None, :2], boxes[:, :2])
+    shared = (torch.minimum(boxes[:, None, 2:], boxes[:, 2:]) - low).clamp(min=0).prod(-1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
+    larger = (areas > areas[:, None]) & (labels == labels[:, None]) & counts
+    return ((shared > WITHIN * areas[:, None]) & larger).tril(-1).any(1)
 
 
 def load_detector(checkpoint: Mapping[str, Any]) -> Detector:

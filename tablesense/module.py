@@ -47,9 +47,10 @@ class TableDETRModule(Detector, LightningModule):
         image_size: The longest side of the pages that it is given, in pixels.
         score_threshold: The lowest score that counts as a find, fixed for a run so that F1 can be
             compared between runs.
-        nms_iou: Of finds of one class that overlap by more than this IoU only the best stays; 1 keeps
-            all. A DETR needs no such step once it is fully trained, but learns late to find each table
-            only once, and tables do not lie on tables.
+        nms_iou: Of finds of one class that overlap by more than this IoU only the best stays, and none that
+            lies within a larger one with a better score that counts as a find; 1 keeps all. A DETR needs no
+            such step once it is fully trained, but learns late to find each table only once, and tables do
+            not lie on tables.
     """
 
     def __init__(

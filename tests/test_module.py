@@ -102,6 +102,22 @@ def test_postprocessing_gives_boxes_of_the_page_best_first() -> None:
     torch.testing.assert_close(found["boxes"], expected)
 
 
+def test_a_part_of_a_table_is_no_table_where_the_whole_counts() -> None:
+    whole, part, beside = [0.5, 0.5, 0.4, 0.4], [0.5, 0.4, 0.4, 0.15], [0.5, 0.7, 0.4, 0.3]
+    sizes = torch.tensor([[100, 100]])
+
+    def found(scores: list[float], **options: float) -> list[float]:
+        logits = torch.tensor([[[score] for score in scores]]).logit()
+        outputs = {"pred_logits": logits, "pred_boxes": torch.tensor([[whole, part, beside]])}
+        (page,) = small(**options).postprocess(outputs, sizes)
+        return [round(score, 3) for score in page["scores"].tolist()]
+
+    assert found([0.9, 0.6, 0.8]) == [0.9, 0.8]  # of the third one half lies in the first
+    assert found([0.6, 0.9, 0.8]) == [0.9, 0.8, 0.6]  # the part is surer of itself
+    assert found([0.4, 0.3, 0.2]) == [0.4, 0.3, 0.2]  # the whole does not count
+    assert found([0.9, 0.6, 0.8], nms_iou=1.0) == [0.9, 0.8, 0.6]
+
+
 def test_the_same_table_found_twice_counts_once() -> None:
     outputs = {
         "pred_logits": torch.tensor([[[1.0], [2.0], [0.0]]]),

@@ -14,6 +14,7 @@ from tablesense.detector import Detector
 from tablesense.detr import feature_strides
 from tablesense.experiment.recorded import SIGNS, read_runs
 from tablesense.experiment.summary import ARCHITECTURES
+from tablesense.predict.network import WITHIN
 
 SCORES = {
     "val/f1": "F1",
@@ -159,6 +160,7 @@ def write_card(
         scores={label: known.scores[key] for key, label in SCORES.items() if key in known.scores},
         recipe=_recipe(known.config),
         version=version,
+        within=WITHIN,
     )
 
 

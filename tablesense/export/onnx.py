@@ -18,6 +18,7 @@ from tablesense.errors import UserError
 from tablesense.export.deformable import DeformableGraph
 from tablesense.export.detr import DetrGraph
 from tablesense.files import draft
+from tablesense.predict.network import WITHIN
 
 OPSET = 17
 """The first with LayerNormalization; onnxruntime 1.13 and newer read it."""
@@ -30,7 +31,8 @@ _INPUT = (
 _OUTPUT = (
     "pred_boxes: cx, cy, width and height relative to the page without its padding, of each query; "
     "score and class: the largest of {scores}; of boxes of one class that overlap by more than an IoU of "
-    "nms_iou the best stays; finds have a score of threshold or more"
+    "nms_iou the best stays, and none of which more than {within} lies within a larger one with a better "
+    "score of threshold or more, unless nms_iou is 1; finds have a score of threshold or more"
 )
 
 
@@ -86,7 +88,7 @@ def facts(module: Detector, int8: bool = False) -> dict[str, str]:
         "strides": json.dumps(feature_strides(module.detr.network) if module.config.two_stage else []),
         "weights": "int8 in matrix products" if int8 else "float32",
         "input": _INPUT,
-        "output": _OUTPUT.format(scores=scores),
+        "output": _OUTPUT.format(scores=scores, within=WITHIN),
     }
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tablesense.data.processes import cores
 from tablesense.errors import UserError
-from tablesense.predict.network import Finds
+from tablesense.predict.network import WITHIN, Finds
 
 Floats = NDArray[np.float32]
 
@@ -73,6 +73,8 @@ class OnnxNetwork:
         pages = []
         for box, score, label in zip(corners, scores, labels, strict=True):
             keep = without_duplicates(box, score, label, self.nms_iou)
+            if self.nms_iou < 1:
+                keep = keep[~nested(box[keep], label[keep], score[keep] >= self.threshold)]
             pages.append(Finds(box[keep], score[keep], label[keep]))
         return pages
 
@@ -131,3 +133,13 @@ def without_duplicates(
         if stays[i]:
             stays[i + 1 :] &= ~same[i, i + 1 :]
     return order[stays]
+
+
+def nested(boxes: Floats, labels: NDArray[np.int64], counts: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which finds lie within a larger and better one that counts: `tablesense.detector.nested`."""
+    low, high = np.maximum(boxes[:, None, :2], boxes[:, :2]), np.minimum(boxes[:, None, 2:], boxes[:, 2:])
+    shared, areas = (high - low).clip(0).prod(-1), (boxes[:, 2:] - boxes[:, :2]).prod(-1)
+    larger = (areas > areas[:, None]) & (labels == labels[:, None]) & counts
+    within = (shared > np.float32(WITHIN) * areas[:, None]) & larger
+    result: NDArray[np.bool_] = np.tril(within, -1).any(1)
+    return result

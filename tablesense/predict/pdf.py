@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PDFIUM = RLock()
 """Held by whoever calls pdfium, which knows nothing of threads."""
 
-OPEN = 3
+OPEN = 10
 """PDFs that stay open: whoever reads ahead is in the next ones, and would close what pages are drawn from."""
 
 RENEWED = 100

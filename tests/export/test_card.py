@@ -80,7 +80,7 @@ def test_pages_protocol_and_recipe_are_told(module: TableDETRModule, checkpoint:
     assert "A find counts from a score of 0.4." in card
     assert "an IoU of 0.6 only the best" in card
     assert "| `training.lr` | 0.0001 |" in card
-    assert "if scores[i] >= 0.4:" in card
+    assert "if score >= 0.4:" in card
     assert "iou_threshold=0.6" in card
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torchvision.ops import batched_nms
 
-from tablesense.export.runtime import best_class, without_duplicates
+from tablesense import detector
+from tablesense.export.runtime import best_class, nested, without_duplicates
 
 
 @pytest.mark.parametrize("iou", [0.1, 0.5, 0.9, 1.0])
@@ -19,6 +20,17 @@ def test_duplicates_are_those_of_torchvision(iou: float) -> None:
     scores, labels = rng.uniform(0, 1, 80).astype(np.float32), rng.integers(0, 2, 80)
     expected = batched_nms(torch.from_numpy(boxes), torch.from_numpy(scores), torch.from_numpy(labels), iou)
     assert without_duplicates(boxes, scores, labels, iou).tolist() == expected.tolist()
+
+
+def test_parts_of_larger_finds_are_those_of_the_module() -> None:
+    rng = np.random.default_rng(0)
+    boxes = rng.uniform(0, 60, (80, 4)).astype(np.float32)
+    boxes[:, 2:] = boxes[:, :2] + rng.uniform(0, 60, (80, 2))
+    labels, counts = rng.integers(0, 2, 80), rng.uniform(0, 1, 80) > 0.5
+    tensors = (torch.from_numpy(each) for each in (boxes, labels, counts))
+    expected = detector.nested(*tensors).numpy()
+    assert 5 < expected.sum() < 70
+    np.testing.assert_array_equal(nested(boxes, labels, counts), expected)
 
 
 def test_a_page_without_a_box_has_no_finds() -> None:
