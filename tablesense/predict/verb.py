@@ -94,7 +94,7 @@ def run(arguments: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser("predict", DESCRIPTION)
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="a checkpoint of a run, or an .onnx file")
+    add("model", type=Path, metavar="MODEL", help="a checkpoint of a run, or what export wrote")
     add("input", nargs="+", metavar="INPUT", help="images, PDFs, folders of them, patterns, or - for stdin")
     add("--out", type=Path, metavar="DIR", help="the folder that results are written to, or - for stdout")
     add(
