@@ -108,16 +108,7 @@ class FrozenNormConv2d(nn.Conv2d):
     shift: Tensor
 
     def __init__(self, conv: nn.Conv2d, norm: FrozenBatchNorm2d | FrozenBatchNormAct2d) -> None:
-        super().__init__(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,  # type: ignore[arg-type]
-            conv.stride,  # type: ignore[arg-type]
-            conv.padding,  # type: ignore[arg-type]
-            conv.dilation,  # type: ignore[arg-type]
-            conv.groups,
-            bias=False,
-        )
+        super().__init__(**conv_shape(conv), bias=False)
         self.weight = conv.weight
         self.same = isinstance(conv, Conv2dSame)
         scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
@@ -130,6 +121,12 @@ class FrozenNormConv2d(nn.Conv2d):
         weight = self.weight * self.scale.view(-1, 1, 1, 1)
         output: Tensor = self._conv_forward(input, weight, self.shift)
         return output
+
+
+def conv_shape(conv: nn.Conv2d) -> dict[str, Any]:
+    """The arguments of another convolution of the same shape."""
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
+    return {name: getattr(conv, name) for name in names}
 
 
 def fold_frozen_norms(model: nn.Module) -> None:

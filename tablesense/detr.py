@@ -20,7 +20,7 @@ from transformers import DetrConfig as HFDetrConfig
 
 from tablesense.backbone import build_backbone, check_backbone
 from tablesense.errors import UserError
-from tablesense.geometry import ExactDeformableDetrModel
+from tablesense.geometry import ExactDeformableDetrModel, feature_strides
 from tablesense.pretrained import from_transformers, load_run
 
 CLASS_PRIOR = 0.01
@@ -178,14 +178,6 @@ class Detr(nn.Module):
             logits, boxes = network.class_labels_classifier(normed), network.bbox_predictor(normed).sigmoid()
             aux_outputs.append({"pred_logits": logits, "pred_boxes": boxes})
         return {"pred_logits": output.logits, "pred_boxes": output.pred_boxes, "aux_outputs": aux_outputs}
-
-
-def feature_strides(network: PreTrainedModel) -> tuple[int, ...]:
-    """Pixels from cell to cell of each feature map of a Deformable DETR."""
-    strides: list[int] = list(network.model.backbone.model.feature_info.reduction())
-    while len(strides) < network.config.num_feature_levels:
-        strides.append(2 * strides[-1])
-    return tuple(strides)
 
 
 def _layers(

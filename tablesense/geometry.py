@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DeformableDetrModel
+from transformers import DeformableDetrModel, PreTrainedModel
 
 
 class ExactDeformableDetrModel(DeformableDetrModel):  # type: ignore[misc]
@@ -72,3 +72,11 @@ class ExactDeformableDetrModel(DeformableDetrModel):  # type: ignore[misc]
         boxes = torch.cat(levels, 1)
         usable = ((boxes > 0.01) & (boxes < 0.99)).all(-1) & ~padding_mask
         return features, torch.logit(boxes).masked_fill(~usable[..., None], torch.inf)
+
+
+def feature_strides(network: PreTrainedModel) -> tuple[int, ...]:
+    """Pixels from cell to cell of each feature map of a Deformable DETR."""
+    strides: list[int] = list(network.model.backbone.model.feature_info.reduction())
+    while len(strides) < network.config.num_feature_levels:
+        strides.append(2 * strides[-1])
+    return tuple(strides)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tablesense.detector import Detector
-from tablesense.detr import feature_strides
 from tablesense.experiment.recorded import SIGNS, read_runs
 from tablesense.experiment.summary import ARCHITECTURES
+from tablesense.geometry import feature_strides
 from tablesense.predict.network import WITHIN
 
 SCORES = {

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tablesense.backbone import FrozenNormConv2d
+from tablesense.backbone import FrozenNormConv2d, conv_shape
 from tablesense.detector import Detector
 
 
@@ -116,15 +116,7 @@ def _fold_norms(backbone: nn.Module) -> None:
 
 
 def _folded(conv: FrozenNormConv2d) -> nn.Module:
-    plain = nn.Conv2d(
-        conv.in_channels,
-        conv.out_channels,
-        conv.kernel_size,  # type: ignore[arg-type]
-        conv.stride,  # type: ignore[arg-type]
-        conv.padding,  # type: ignore[arg-type]
-        conv.dilation,  # type: ignore[arg-type]
-        conv.groups,
-    )
+    plain = nn.Conv2d(**conv_shape(conv))
     plain.weight = nn.Parameter(conv.weight.detach() * conv.scale.view(-1, 1, 1, 1))
     plain.bias = nn.Parameter(conv.shift.detach().clone())
     if not conv.same:

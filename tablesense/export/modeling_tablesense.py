@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import DeformableDetrConfig, DeformableDetrForObjectDetection
 
-from tablesense.geometry import ExactDeformableDetrModel
+from tablesense.geometry import ExactDeformableDetrModel, feature_strides
 
 
 class TableDetrConfig(DeformableDetrConfig):  # type: ignore[misc]
@@ -30,11 +30,8 @@ class TableDetrForObjectDetection(DeformableDetrForObjectDetection):  # type: ig
 
     def __init__(self, config: TableDetrConfig) -> None:
         super().__init__(config)
-        strides = list(self.model.backbone.model.feature_info.reduction())
-        while len(strides) < config.num_feature_levels:
-            strides.append(2 * strides[-1])
         self.model.__class__ = ExactDeformableDetrModel
-        self.model.strides = tuple(strides)
+        self.model.strides = feature_strides(self)
 
     def forward(self, pixel_values: Tensor, pixel_mask: Tensor | None = None, **options: Any) -> Any:
         """As in transformers, but with the padding that the network was trained with: up to multiples of 32.

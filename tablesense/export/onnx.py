@@ -13,11 +13,11 @@ from typing import Any
 import torch
 
 from tablesense.detector import Detector
-from tablesense.detr import feature_strides
 from tablesense.errors import UserError
 from tablesense.export.deformable import DeformableGraph
 from tablesense.export.detr import DetrGraph
 from tablesense.files import draft
+from tablesense.geometry import feature_strides
 from tablesense.predict.network import WITHIN
 
 OPSET = 17

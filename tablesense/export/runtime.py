@@ -123,9 +123,7 @@ def without_duplicates(
     """
     order = np.argsort(-scores, kind="stable")
     boxes, labels = boxes[order], labels[order]
-    low, high = np.maximum(boxes[:, None, :2], boxes[:, :2]), np.minimum(boxes[:, None, 2:], boxes[:, 2:])
-    shared = (high - low).clip(0).prod(-1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
+    shared, areas = _overlaps(boxes)
     with np.errstate(divide="ignore", invalid="ignore"):  # boxes without an area overlap nothing
         same = (shared / (areas[:, None] + areas - shared) > iou) & (labels[:, None] == labels)
     stays = np.ones(len(order), bool)
@@ -137,9 +135,14 @@ def without_duplicates(
 
 def nested(boxes: Floats, labels: NDArray[np.int64], counts: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which finds lie within a larger and better one that counts: `tablesense.detector.nested`."""
-    low, high = np.maximum(boxes[:, None, :2], boxes[:, :2]), np.minimum(boxes[:, None, 2:], boxes[:, 2:])
-    shared, areas = (high - low).clip(0).prod(-1), (boxes[:, 2:] - boxes[:, :2]).prod(-1)
+    shared, areas = _overlaps(boxes)
     larger = (areas > areas[:, None]) & (labels == labels[:, None]) & counts
     within = (shared > np.float32(WITHIN) * areas[:, None]) & larger
     result: NDArray[np.bool_] = np.tril(within, -1).any(1)
     return result
+
+
+def _overlaps(boxes: Floats) -> tuple[Floats, Floats]:
+    """What each two boxes share, [n, n], and the area of each, [n]."""
+    low, high = np.maximum(boxes[:, None, :2], boxes[:, :2]), np.minimum(boxes[:, None, 2:], boxes[:, 2:])
+    return (high - low).clip(0).prod(-1), (boxes[:, 2:] - boxes[:, :2]).prod(-1)

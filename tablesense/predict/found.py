@@ -204,11 +204,11 @@ class FoundPage:
             image_id: The page's; finds are numbered from 1.
             dpi: Of a PDF page, whose boxes are in pixels at that.
         """
-        categories = [{"id": i, "name": name} for i, name in enumerate(self.class_names, start=1)]
+        page = self.to_dict(dpi)
         return {
-            "images": [coco_image(self.to_dict(dpi), image_id)],
-            "annotations": coco_annotations(self.to_dict(dpi), image_id, 1, self.class_names),
-            "categories": categories,
+            "images": [coco_image(page, image_id)],
+            "annotations": coco_annotations(page, image_id, 1, self.class_names),
+            "categories": coco_categories(self.class_names),
         }
 
     def _repr_png_(self) -> bytes:
@@ -233,6 +233,11 @@ class FoundPage:
             f"<p>{escape(repr(self))}, {width:.0f} x {height:.0f} {self.unit}</p>{table}"
             f'<img style="max-width: 100%" src="data:image/png;base64,{picture}">'
         )
+
+
+def coco_categories(class_names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """COCO's categories of classes, numbered from 1."""
+    return [{"id": i, "name": name} for i, name in enumerate(class_names, start=1)]
 
 
 def coco_image(page: dict[str, Any], image_id: int) -> dict[str, Any]:

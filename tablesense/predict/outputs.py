@@ -20,7 +20,7 @@ from PIL import Image
 from tablesense.data.page import Page
 from tablesense.errors import UserError
 from tablesense.files import draft
-from tablesense.predict.found import DPI, MARGIN, FoundPage, coco_annotations, coco_image
+from tablesense.predict.found import DPI, MARGIN, FoundPage, coco_annotations, coco_categories, coco_image
 from tablesense.predict.inputs import Document, Failure
 
 FORMATS = ("json", "jsonl", "csv", "coco", "voc")
@@ -309,8 +309,7 @@ def _write_coco(stream: IO[str], pages: Iterable[dict[str, Any]], class_names: t
         stream.write('],\n"annotations": [')
         annotations.seek(0)
         shutil.copyfileobj(annotations, stream)
-    categories = [{"id": i, "name": name} for i, name in enumerate(class_names, start=1)]
-    stream.write(f'],\n"categories": {json.dumps(categories)}}}\n')
+    stream.write(f'],\n"categories": {json.dumps(coco_categories(class_names))}}}\n')
 
 
 # -- to a pipe -------------------------------------------------------------------------------------
