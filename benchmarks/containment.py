@@ -37,6 +37,8 @@ Rule = Callable[[Boxes], NDArray[np.bool_]]
 
 
 def main() -> None:
+    if len(sys.argv) < 2:
+        sys.exit("usage: python benchmarks/containment.py CKPT [DATA]")
     detector.WITHIN = 1.0  # of which nothing can have more: the rule that came of this is off
     checkpoint = Path(sys.argv[1])
     data = Path(sys.argv[2] if len(sys.argv) > 2 else "../shared/data")

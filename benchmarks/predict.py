@@ -49,6 +49,8 @@ class Keeps:
 
 
 def main() -> None:
+    if len(sys.argv) < 2:
+        sys.exit("usage: python benchmarks/predict.py CKPT [DATA]")
     torch.set_num_threads(cores())
     eager = load_checkpoint(Path(sys.argv[1]), "cpu")
     data = Path(sys.argv[2] if len(sys.argv) > 2 else "../shared/data") / "icdar2013"

@@ -33,6 +33,8 @@ SIDE = 3
 
 
 def main() -> None:
+    if len(sys.argv) < 2:
+        sys.exit("usage: python benchmarks/tiling.py CKPT [DATA]")
     network = load_checkpoint(Path(sys.argv[1]), "cpu")
     data = Path(sys.argv[2] if len(sys.argv) > 2 else "../shared/data") / "unlv"
     pages = [page for table in read_pages(data).splits.values() for page in table]

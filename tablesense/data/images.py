@@ -19,7 +19,7 @@ EXPECTED = "images or PDFs without annotations, for prediction only"
 
 _PDF = ".pdf"
 _SUFFIXES = IMAGE_SUFFIXES | {_PDF}
-_FAULTY = (OSError, EOFError, ValueError, SyntaxError, TypeError, LookupError, struct.error)
+_FAULTY = (OSError, EOFError, ValueError, SyntaxError, TypeError, LookupError, RuntimeError, struct.error)
 
 Frames = list[tuple[tuple[float, float], int | None]]
 """Width and height of each page of a file, and its number."""
@@ -37,9 +37,10 @@ def read_images(path: Path) -> Pages:
     of an image is told by its name (see `documents.naming`), after the folder that it lies in.
 
     Only headers are read: an image whose pixels are cut short is found when it is opened. A file that
-    cannot be read is left out and counted under "unreadable image", "image of too many pixels" (Pillow's
-    limit, twice `PIL.Image.MAX_IMAGE_PIXELS`), "encrypted PDF" (it asks for a password), "broken PDF" or
-    "PDF without pages"; a page that has no size, under "broken page of a PDF".
+    cannot be read is left out and counted under "missing file" (a link to nothing, or it has gone since),
+    "unreadable image", "image of too many pixels, scale it down" (Pillow's limit, twice
+    `PIL.Image.MAX_IMAGE_PIXELS`), "encrypted PDF" (it asks for a password), "broken PDF", "unreadable PDF"
+    (its folder or disk) or "PDF without pages"; a page that has no size, under "broken page of a PDF".
 
     Raises:
         UserError: There are no images or PDFs, or not one page can be read.
@@ -122,15 +123,19 @@ def frames(file: Path, dropped: Faults) -> Frames:
     Returns:
         The size of each page as displayed, and its number from 0, None for an image of one page.
     """
-    if file.suffix.lower() == _PDF:
-        return _pdf_pages(file, dropped)
+    is_pdf = file.suffix.lower() == _PDF
     try:
+        if is_pdf:
+            return _pdf_pages(file, dropped)
         sizes = _sizes(file)
+    except FileNotFoundError:
+        dropped.note("missing file", file)
+        return []
     except Image.DecompressionBombError:
-        dropped.note("image of too many pixels", file)
+        dropped.note("image of too many pixels, scale it down", file)
         return []
     except (UserError, *_FAULTY):
-        dropped.note("unreadable image", file)
+        dropped.note("unreadable PDF" if is_pdf else "unreadable image", file)
         return []
     return [(size, i if len(sizes) > 1 else None) for i, size in enumerate(sizes)]
 

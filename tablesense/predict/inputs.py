@@ -25,6 +25,8 @@ from tablesense.predict.pdf import OPEN, PDFIUM, is_pdf
 SUFFIXES = IMAGE_SUFFIXES | {".pdf"}
 RESERVED = "predictions.coco"
 """A name that no document gets: results of all documents have it."""
+LONGEST = 235
+"""Of a name in bytes: with ".json" or "_page0001.png", and while it is written, it has to fit in 255."""
 STDIN = "stdin"
 """What the document that came through a pipe is called."""
 
@@ -126,12 +128,12 @@ def find_documents(inputs: Sequence[str | Path], stdin: Path | None = None) -> l
 
 def _files(given: str | Path) -> Iterator[tuple[Path, Path]]:
     """Each file of an input, and its path below the input's folder."""
-    root = Path(given).expanduser()
-    if root.is_file():
+    root = Path(os.path.expanduser(given))  # os.path: what cannot be a name does not exist
+    if os.path.isfile(root):
         if root.suffix.lower() not in SUFFIXES:
             raise UserError(f"{root} is no image or PDF: expected one of {', '.join(sorted(SUFFIXES))}")
         yield root, Path(root.name)
-    elif root.is_dir():
+    elif os.path.isdir(root):
         empty = True
         for folder, names in files_below(root, SUFFIXES):
             for name in names:
@@ -163,7 +165,8 @@ def _before_pattern(path: Path) -> list[str]:
 def _names(files: dict[str, Path]) -> dict[str, str]:
     """A name for each file: without its suffix, else with it, else with a number of its whole path.
 
-    Upper and lower case count as the same: on many file systems they are.
+    What is longer than `LONGEST` is cut short and gets a number too. Upper and lower case count as the
+    same: on many file systems they are.
     """
     names: dict[str, str] = {"": RESERVED}
     left = dict(files)
@@ -172,7 +175,8 @@ def _names(files: dict[str, Path]) -> dict[str, str]:
         times = Counter(name.casefold() for name in proposed.values())
         taken = {name.casefold() for name in names.values()}
         for place, name in proposed.items():
-            if rule is _numbered or (times[name.casefold()] == 1 and name.casefold() not in taken):
+            alone = times[name.casefold()] == 1 and name.casefold() not in taken
+            if rule is _numbered or (alone and len(os.fsencode(os.path.basename(name))) <= LONGEST):
                 names[place] = name
                 del left[place]
     del names[""]
@@ -188,7 +192,8 @@ def _whole(place: str, below: Path) -> str:
 
 
 def _numbered(place: str, below: Path) -> str:
-    return f"{_whole(place, below)}.{blake2b(os.fsencode(place), digest_size=5).hexdigest()}"
+    start = below.with_name(below.name[:50]).as_posix()  # a letter takes up to four bytes
+    return f"{start}.{blake2b(os.fsencode(place), digest_size=5).hexdigest()}"
 
 
 def read_pages(
@@ -230,6 +235,8 @@ def _pdf_pages(document: Document, opened: Callable[[int], None]) -> Iterator[Pa
         faults = Faults()
         with PDFIUM:
             frames(path, faults)
+        if not faults:  # it can be read again
+            faults.note("broken PDF", path)
         yield from _faulty(document, faults)
         return
     opened(count)

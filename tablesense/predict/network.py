@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -76,12 +77,12 @@ def load_network(path: Path, device: str = "auto", precision: str = "32-true") -
     Raises:
         UserError: There is no such file, it is something else, or it has no such device or precision.
     """
-    if (path / "config.json").is_file():
+    if os.path.isfile(path / "config.json"):
         with importing():
             from tablesense.predict.eager import load_folder
         return load_folder(path, device, precision == "bf16-mixed")
-    if not path.is_file():
-        found = "the folder" if path.is_dir() else "no file"
+    if not os.path.isfile(path):  # no error either for what cannot be a name
+        found = "the folder" if os.path.isdir(path) else "no file"
         exported = "or what `tablesense export` wrote"
         raise UserError(f"MODEL: expected {EXPECTED}, {exported}; found {found} {path}")
     if path.suffix.lower() == ".onnx":

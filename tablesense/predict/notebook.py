@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tablesense.data.decode import _as_grey_or_rgb
 from tablesense.errors import UserError
 from tablesense.predict.detecting import detect
 from tablesense.predict.eager import TorchNetwork
@@ -57,8 +58,13 @@ def detect_any(
         left out with a warning.
 
     Raises:
-        UserError: The source is of another kind, there is nothing under a path, or no page can be read.
+        UserError: The source is of another kind, there is nothing under a path, no page can be read, or a
+            number is out of its range.
     """
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UserError(f"detect: expected a threshold from 0 to 1, found {threshold}")
+    if batch_size < 1:
+        raise UserError(f"detect: expected a batch_size of 1 or more, found {batch_size}")
     if tile is not None and not 1 <= tile < inf:
         raise UserError(f"detect: expected a tile of 1 pixel or point or more, found {tile}")
     shelf = _Shelf()
@@ -113,12 +119,10 @@ class _Shelf:
 
     def _keep_image(self, image: Image.Image) -> Document:
         place = self._place(".png")
-        if image.has_transparency_data:
-            plain = image.convert("RGBA")
-        elif image.mode in ("1", "L", "I", "I;16"):
-            plain = image.copy()
-        else:
-            plain = image.convert("RGB")
+        try:
+            plain = _as_grey_or_rgb(image, dict(getattr(image, "tag_v2", {}))).copy()
+        except (OSError, ValueError) as error:
+            raise UserError(f"detect: a PIL image of mode {image.mode} cannot be read: {error}") from error
         plain.info = {}  # an orientation would be applied
         plain.save(place, compress_level=1)
         return Document(place, place.stem)

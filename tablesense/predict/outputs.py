@@ -6,8 +6,6 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -18,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tablesense.data.page import Page
-from tablesense.errors import UserError
 from tablesense.files import draft
-from tablesense.predict.found import DPI, MARGIN, FoundPage, coco_annotations, coco_categories, coco_image
+from tablesense.predict.destination import Destination, clear, writing
+from tablesense.predict.found import DPI, FoundPage, coco_annotations, coco_categories, coco_image
 from tablesense.predict.inputs import Document, Failure
 
 FORMATS = ("json", "jsonl", "csv", "coco", "voc")
@@ -38,77 +36,6 @@ BOXES = {
 """What each document's file says about its boxes."""
 
 
-@dataclass(frozen=True)
-class Destination:
-    """Where results go, and which.
-
-    Attributes:
-        folder: Holds everything.
-        overlay: Keep a picture of each page with its finds.
-        crops: Keep a picture of each find.
-        voc: Keep an XML of each page as Pascal VOC has it, beside the picture that its boxes are on: a data
-            set of its own in `predictions.voc`.
-        margin: Around crops, in units of the page.
-        dpi: Of PDF pages.
-    """
-
-    folder: Path
-    overlay: bool = False
-    crops: bool = False
-    voc: bool = False
-    margin: float = MARGIN
-    dpi: float = DPI
-
-    def json(self, document: Document) -> Path:
-        """The file of a document."""
-        return self.folder / f"{document.name}.json"
-
-    def beside(self, document: Document, ending: str) -> Path:
-        """Another file or folder of a document."""
-        return self.folder / f"{document.name}{ending}"
-
-    def in_voc(self, document: Document, ending: str) -> Path:
-        """A file or folder of a document among those of `voc`."""
-        return self.folder / "predictions.voc" / f"{document.name}{ending}"
-
-
-def prepare(folder: Path) -> None:
-    """Make the folder, and see that it can be written, before anything else takes time.
-
-    Raises:
-        UserError: It cannot.
-    """
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".predict.part"
-        probe.touch()
-        probe.unlink()
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Say in one line that something cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        place = error.filename or folder
-        raise UserError(
-            f"--out: {place} cannot be written: {error.strerror or error}; what is finished is kept"
-        ) from error
-
-
-def finished(destination: Destination, document: Document) -> bool:
-    """Whether all that is wanted of a document is there, and all of its pages could be read."""
-    try:
-        content = json.loads(destination.json(document).read_bytes())
-        if destination.voc and not destination.in_voc(document, ".xml").exists():
-            there = len(list(destination.in_voc(document, ".pages").glob("*.xml")))
-            return there == len(content["pages"]) and not content["failures"]
-        return not content["failures"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
 def write_document(
     destination: Destination,
     document: Document,
@@ -117,7 +44,7 @@ def write_document(
 ) -> list[Failure]:
     """Write a document's file, and its pictures while its pages come.
 
-    A document of which nothing could be read gets no file.
+    What an earlier call left of the document goes: a document of which nothing could be read gets no file.
 
     Args:
         destination: Where to.
@@ -131,10 +58,14 @@ def write_document(
     Raises:
         UserError: Something cannot be written.
     """
+    clear(destination, document)
     content, failures = _content(document, results, about, destination)
-    if content["pages"]:
-        with writing(destination.folder), draft(destination.json(document), parents=True) as part:
-            part.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    with writing(destination.folder):
+        if content["pages"]:
+            with draft(destination.json(document), parents=True) as part:
+                part.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        else:
+            destination.json(document).unlink(missing_ok=True)
     return failures
 
 
@@ -176,24 +107,21 @@ def _write_beside(destination: Destination, document: Document, page: FoundPage)
             message = " ".join(str(error).split()) or type(error).__name__
             return [Failure(page.path, page.page.number, f"no picture: {message}")]
     if destination.overlay:
-        folder = destination.beside(document, ".pages")
-        _save(destination, folder / f"{page.number}.png", page.drawn(image))
+        _save(destination, destination.overlays(document) / f"{page.number}.png", page.drawn(image))
     if destination.crops:
-        folder = destination.beside(document, ".tables")
         for i in range(len(page)):
-            name = f"{page.number}_{i + 1}.png"
-            _save(destination, folder / name, page.cut(image, i, destination.margin))
+            file = destination.tables(document) / f"{page.number}_{i + 1}.png"
+            _save(destination, file, page.cut(image, i, destination.margin))
     if destination.voc and own_picture:
         picture = destination.in_voc(document, page.path.suffix)
         with writing(destination.folder):
             _link(page.path, picture)
         _save_voc(destination, destination.in_voc(document, ".xml"), page, picture, page.size)
     elif destination.voc:
-        folder = destination.in_voc(document, ".pages")
-        # By names like this readers tell which pages are of one document.
-        picture = folder / f"{Path(document.name).name}_page{page.number:04}.png"
+        file = destination.voc_page(document, page.number)
+        picture = file.with_suffix(".png")
         _save(destination, picture, image)
-        _save_voc(destination, picture.with_suffix(".xml"), page, picture, image.size)
+        _save_voc(destination, file, page, picture, image.size)
     return []
 
 
@@ -261,7 +189,7 @@ def write_all(
     with (
         writing(destination.folder),
         draft(file, parents=True) as part,
-        part.open("w", encoding="utf-8", newline="") as stream,
+        part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream,
     ):
         if kind == "coco":
             _write_coco(stream, _pages(destination, documents), class_names)

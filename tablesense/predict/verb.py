@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -16,18 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from tablesense.arguments import Parser, positive
 from tablesense.errors import UserError
+from tablesense.predict.destination import Destination, check_replaced, finished, prepare
 from tablesense.predict.found import DPI, MARGIN, FoundPage
 from tablesense.predict.inputs import Document, Failure, find_documents, keep_stdin, read_pages
 from tablesense.predict.network import load_network
-from tablesense.predict.outputs import (
-    FORMATS,
-    Destination,
-    finished,
-    prepare,
-    write_all,
-    write_document,
-    write_stream,
-)
+from tablesense.predict.outputs import FORMATS, write_all, write_document, write_stream
 from tablesense.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -70,6 +64,8 @@ def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     folder: Path | None = None if options.out == PIPE else options.out
     _check(options)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files are bytes, not always UTF-8
     try:
         with TemporaryDirectory(prefix="tablesense_") if "-" in options.input else nullcontext() as kept:
             stdin = keep_stdin(sys.stdin.buffer, Path(kept)) if kept else None
@@ -81,6 +77,7 @@ def run(arguments: list[str]) -> int:
                 destination = Destination(
                     folder, options.overlay, options.crops, voc, options.margin, options.dpi
                 )
+                check_replaced(destination, documents)
             return _predict(options, documents, destination)
     except KeyboardInterrupt:
         kept_in = "" if folder is None else f"; finished documents are in {folder}, --skip-existing goes on"
@@ -94,9 +91,9 @@ def run(arguments: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser("predict", DESCRIPTION)
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="a checkpoint of a run, or what export wrote")
+    add("model", type=_path, metavar="MODEL", help="a checkpoint of a run, or what export wrote")
     add("input", nargs="+", metavar="INPUT", help="images, PDFs, folders of them, patterns, or - for stdin")
-    add("--out", type=Path, metavar="DIR", help="the folder that results are written to, or - for stdout")
+    add("--out", type=_path, metavar="DIR", help="the folder that results are written to, or - for stdout")
     add(
         "--format",
         choices=FORMATS,
@@ -138,7 +135,8 @@ def _parser() -> Parser:
     add(
         "--skip-existing",
         action="store_true",
-        help="leave out documents whose file is in --out already, unless a page of them failed",
+        help="leave out documents whose finds with the same model, --threshold and --tile are in --out "
+        "already, unless a page of them failed",
     )
     add("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)")
     add(
@@ -149,6 +147,10 @@ def _parser() -> Parser:
         "(default: 32-true)",
     )
     return parser
+
+
+def _path(text: str) -> Path:
+    return Path(os.path.expanduser(text))  # shells leave the ~ of --out=~/found as it is
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:
@@ -186,11 +188,8 @@ def _check(options: argparse.Namespace) -> None:
                 "stdout"
             )
         return
-    inside = [
-        given
-        for given in options.input
-        if given != "-" and Path(given).is_dir() and folder.resolve().is_relative_to(Path(given).resolve())
-    ]
+    folders = [given for given in options.input if given != "-" and os.path.isdir(_path(given))]
+    inside = [given for given in folders if folder.resolve().is_relative_to(_path(given).resolve())]
     if inside and (options.overlay or options.crops or options.format == "voc"):
         raise UserError(
             f"--out: {folder} lies in {inside[0]}, and the next call would take its pictures for pages: name "
@@ -201,27 +200,27 @@ def _check(options: argparse.Namespace) -> None:
 def _predict(
     options: argparse.Namespace, documents: Sequence[Document], destination: Destination | None
 ) -> int:
-    left = list(documents)
-    if destination and options.skip_existing:
-        left = [document for document in documents if not finished(destination, document)]
-        print(
-            f"{len(documents) - len(left)} of {len(documents)} documents are there already", file=sys.stderr
-        )
     piped = options.format if options.out != PIPE else options.format or "json"
     if destination is None and piped == "voc":
-        _check_one_page(left)
+        _check_one_page(documents)
     network = load_network(options.model, options.device, options.precision)
     from tablesense.predict.detecting import detect
 
-    counts = {"pages": 0, "tables": 0}
-    by_path = {document.path: document for document in left}
-    failures: list[Failure] = []
     about: dict[str, Any] = {
         "model": str(options.model),
         "threshold": network.threshold if options.threshold is None else options.threshold,
         **({} if options.tile is None else {"tile": options.tile}),
         "class_names": list(network.class_names),
     }
+    left = list(documents)
+    if destination and options.skip_existing:
+        left = [document for document in documents if not finished(destination, document, about)]
+        print(
+            f"{len(documents) - len(left)} of {len(documents)} documents are there already", file=sys.stderr
+        )
+    counts = {"pages": 0, "tables": 0}
+    by_path = {document.path: document for document in left}
+    failures: list[Failure] = []
     with _progress(len(left), shown=destination is not None or not sys.stdout.isatty()) as bar:
         pages = read_pages(left, bar.opened)
         found = detect(network, pages, options.batch_size, options.threshold, options.tile)

@@ -106,9 +106,12 @@ def test_an_animation_is_one_page(tmp_path: Path) -> None:
         ("cut.tif", "unreadable image"),
         ("locked.pdf", "encrypted PDF"),
         ("text.pdf", "broken PDF"),
+        ("gone.pdf", "missing file"),
+        ("gone.png", "missing file"),
+        ("damaged.png", "unreadable image"),
         ("none.pdf", "PDF without pages"),
         ("flat.pdf", "broken page of a PDF"),
-        ("bomb.png", "image of too many pixels"),
+        ("bomb.png", "image of too many pixels, scale it down"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_counted_and_named(
@@ -122,6 +125,12 @@ def test_a_file_that_cannot_be_read_is_counted_and_named(
     elif name == "flat.pdf":
         write_pdf(file, (300, 400))
         file.write_bytes(file.read_bytes().replace(b"/Type /Page /", b"/Type /Nope /"))
+    elif name.startswith("gone"):
+        file.symlink_to("nowhere")
+    elif name == "damaged.png":  # told by its content
+        Image.new("RGB", (8, 8)).save(file, "DDS")
+        content = file.read_bytes()
+        file.write_bytes(content[:80] + bytes(4) + content[84:])  # of no pixel format
     elif name == "cut.tif":
         write_tiff(file, (60, 80), (60, 80))
         file.write_bytes(file.read_bytes()[:5000])

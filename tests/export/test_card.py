@@ -99,6 +99,11 @@ def test_what_is_not_known_is_left_out(module: TableDETRModule, tmp_path: Path) 
     assert "None" not in card
 
 
+def test_scores_without_figures_of_the_pages(module: TableDETRModule) -> None:
+    card = write_card(module, "tables", training=Training(epoch=1, scores={"val/f1": 0.5}))
+    assert "On the validation pages:" in card
+
+
 def test_nothing_private_is_told(module: TableDETRModule, checkpoint: Path) -> None:
     card = write_card(module, "tables", training=read_training(checkpoint, {"epoch": 2, "global_step": 12}))
     for word in str(Path.home()), socket.gethostname(), "a small computer", str(checkpoint.parent.parent):

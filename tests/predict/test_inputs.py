@@ -54,6 +54,15 @@ def test_names_that_collide_are_told_apart(tmp_path: Path) -> None:
     assert found[2].lower() != found[4].lower()
 
 
+def test_names_that_are_too_long_for_results_are_cut_short(tmp_path: Path) -> None:
+    for name in ("ж" * 120 + ".png", "m" * 231 + ".png"):
+        (tmp_path / name).touch()
+    middle, long = names(tmp_path)
+    assert middle == "m" * 231
+    assert long.startswith("ж" * 50 + ".")
+    assert len(long.encode()) < 120
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -67,6 +76,12 @@ def test_a_name_with_nothing_under_it_is_refused(tmp_path: Path, name: str, mess
     (tmp_path / "a.docx").touch()
     with pytest.raises(UserError, match=message):
         find_documents([tmp_path / name])
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/a.pdf", "a" * 300 + ".pdf"])
+def test_what_cannot_be_a_name_does_not_exist(name: str) -> None:
+    with pytest.raises(UserError, match=r"\.pdf does not exist: "):
+        find_documents([name])
 
 
 def test_each_page_of_pdfs_and_tiffs_comes_with_its_size(
@@ -97,6 +112,8 @@ def test_what_cannot_be_read_is_said_in_its_place(
     write_image("c.png")
     flat = write_pdf("d.pdf", None, None)
     flat.write_bytes(flat.read_bytes().replace(b"/Type /Page /", b"/Type /Nope /", 1))
+    for name in ("e.pdf", "f.png"):
+        (tmp_path / name).symlink_to("nowhere")
     assert [
         str(page) if isinstance(page, Failure) else page.name
         for page in read_pages(find_documents([tmp_path]))
@@ -106,6 +123,8 @@ def test_what_cannot_be_read_is_said_in_its_place(
         "c.png",
         f"{flat}, page 1: broken page of a PDF",
         "d.pdf, page 2",
+        f"{tmp_path}/e.pdf: missing file",
+        f"{tmp_path}/f.png: missing file",
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,6 +84,37 @@ def test_what_cannot_be_read_is_a_warning_beside_other_pages_and_an_error_alone(
 def test_other_kinds_are_refused(module: TableDETRModule, source: object) -> None:
     with pytest.raises(UserError, match=r"^detect: expected .*, found |^detect: expected .*; found "):
         detect_any(module, source)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", ["u2", ">u2", "i4"])
+def test_pictures_of_16_bits_keep_their_greys(module: TableDETRModule, dtype: str) -> None:
+    (page,) = detect_any(module, Image.fromarray(np.full((60, 80), 40000, dtype)))
+    assert page.image().getextrema() == (156, 156)
+
+
+def test_a_picture_without_greys_of_8_or_16_bits_is_refused(module: TableDETRModule) -> None:
+    with pytest.raises(
+        UserError, match=r"^detect: a PIL image of mode F cannot be read: grey levels with frac"
+    ):
+        detect_any(module, Image.new("F", (80, 60)))
+    with pytest.raises(
+        UserError, match=r"^detect: .* mode I cannot be read: grey levels from 70000 to 70000"
+    ):
+        detect_any(module, Image.new("I", (80, 60), 70000))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "expected a batch_size of 1 or more, found 0"),
+        ({"threshold": 7}, "expected a threshold from 0 to 1, found 7"),
+    ],
+)
+def test_numbers_out_of_their_range_are_refused(
+    module: TableDETRModule, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=f"^detect: {message}$"):
+        detect_any(module, Image.new("L", (80, 60)), **options)
 
 
 def test_huge_pages_are_looked_at_in_tiles(module: TableDETRModule, write_image: Write) -> None:

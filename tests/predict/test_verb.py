@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,64 @@ def test_what_is_there_is_skipped(tmp_path: Path, write_image: Write, opened: An
     assert len((out / "predictions.jsonl").read_text().splitlines()) == 2
 
 
+def test_nothing_of_others_is_replaced_and_that_is_said_before_the_model_is_loaded(
+    tmp_path: Path, write_image: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(verb, "load_network")
+    folder = write_image("in/a.png").parent
+    (folder / "a.json").write_text('{"shapes": []}')
+    with pytest.raises(UserError, match=r"a\.json is not of tablesense predict"):
+        run(["best.ckpt", str(folder), "--out", str(folder), "--format", "csv"])
+    assert (folder / "a.json").read_text() == '{"shapes": []}'
+
+
+def test_what_can_no_longer_be_read_is_not_among_all_finds(tmp_path: Path, write_image: Write) -> None:
+    files, out = [write_image(f"in/{name}.png") for name in "ab"], tmp_path / "out"
+    command = ["best.ckpt", *map(str, files), "--out", str(out), "--format", "csv"]
+    assert run(command) == 0
+    files[0].write_text("no image")
+    assert run(command) == 1
+    rows = csv.DictReader((out / "predictions.csv").open())
+    assert [row["file"] for row in rows] == [str(files[1])]
+
+
+def test_finds_of_other_classes_are_not_among_those_of_this_model(
+    tmp_path: Path, write_image: Write, opened: Any
+) -> None:
+    command = ["best.ckpt", str(write_image("a.png")), "--out", str(tmp_path / "out"), "--format", "coco"]
+    assert run(command) == 0
+    opened.class_names = ("grid",)
+    assert run([*command, "--skip-existing"]) == 0
+    content = json.loads((tmp_path / "out" / "predictions.coco.json").read_text())
+    assert [each["name"] for each in content["categories"]] == ["grid"]
+
+
+def test_names_of_files_need_not_be_utf8(
+    tmp_path: Path, write_image: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "caf\udce9.png"
+    try:
+        file = str(write_image("a.png").rename(tmp_path / name))
+    except OSError:
+        pytest.skip("the file system takes UTF-8 only")
+    stdout = Pipe()
+    monkeypatch.setattr("sys.stdout", stdout)
+    assert run(["best.ckpt", file]) == 0
+    assert os.fsencode(file) in stdout.content.getvalue()
+    for kind in ("csv", "voc"):
+        assert run(["best.ckpt", file, "--out", str(tmp_path / "out"), "--format", kind]) == 0
+    assert os.fsencode(file) in (tmp_path / "out" / "predictions.csv").read_bytes()
+
+
+def test_the_home_folder_is_found(
+    tmp_path: Path, write_image: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image("a.png")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run(["best.ckpt", "~/a.png", "--out=~/found"]) == 0
+    assert (tmp_path / "found" / "a.json").exists()
+
+
 def test_an_interruption_keeps_what_is_finished(
     tmp_path: Path, write_image: Write, opened: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,8 +158,9 @@ def test_the_threshold_is_the_persons_or_the_networks(tmp_path: Path, write_imag
 
 
 class Pipe(io.TextIOWrapper):
-    def __init__(self, content: bytes) -> None:
-        super().__init__(io.BytesIO(content))
+    def __init__(self, content: bytes = b"") -> None:
+        self.content = io.BytesIO(content)
+        super().__init__(self.content, encoding="utf-8")
 
 
 def test_from_pipe_to_pipe(
