@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from math import ceil, log
+from math import log
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from transformers import DetrConfig as HFDetrConfig
 
 from tablesense.backbone import build_backbone, check_backbone
 from tablesense.errors import UserError
-from tablesense.geometry import ExactDeformableDetrModel, feature_strides
+from tablesense.geometry import ExactDeformableDetrModel, feature_strides, height_for_proposals
 from tablesense.pretrained import from_transformers, load_run
 
 CLASS_PRIOR = 0.01
@@ -158,11 +158,9 @@ class Detr(nn.Module):
         config = self.network.config
         if not config.two_stage:
             return pixel_values, pixel_mask
-        strides = feature_strides(self.network)
         height, width = pixel_mask.shape[1:]
-        below = 0
-        while sum(ceil((height + below) / s) * ceil(width / s) for s in strides) < config.num_queries:
-            below += strides[-1]
+        strides = feature_strides(self.network)
+        below = height_for_proposals(height, width, strides, config.num_queries) - height
         if below == 0:
             return pixel_values, pixel_mask
         return nn.functional.pad(pixel_values, (0, 0, 0, below)), nn.functional.pad(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import ceil
 from typing import Any
 
 import torch
@@ -80,3 +82,17 @@ def feature_strides(network: PreTrainedModel) -> tuple[int, ...]:
     while len(strides) < network.config.num_feature_levels:
         strides.append(2 * strides[-1])
     return tuple(strides)
+
+
+def height_for_proposals(height: int, width: int, strides: Sequence[int], proposals: int) -> int:
+    """The height up to which pages of a two-stage network are padded, to have a cell for each proposal.
+
+    Args:
+        height: Of the pages in pixels, as is `width`.
+        width: It stays.
+        strides: Pixels from cell to cell of each feature map.
+        proposals: How many cells there must be, over all feature maps.
+    """
+    while sum(ceil(height / stride) * ceil(width / stride) for stride in strides) < proposals:
+        height += strides[-1]
+    return height

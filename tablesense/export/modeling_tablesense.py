@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import DeformableDetrConfig, DeformableDetrForObjectDetection
 
-from tablesense.geometry import ExactDeformableDetrModel, feature_strides
+from tablesense.geometry import ExactDeformableDetrModel, feature_strides, height_for_proposals
 
 
 class TableDetrConfig(DeformableDetrConfig):  # type: ignore[misc]
@@ -55,8 +55,7 @@ class TableDetrForObjectDetection(DeformableDetrForObjectDetection):  # type: ig
     def _padded_size(self, pixel_mask: Tensor) -> tuple[int, int]:
         """Height and width that hold the pages, and a cell for each proposal."""
         height, width = (32 * ceil(int(pixel_mask.any(axis).sum(1).max()) / 32) for axis in (2, 1))
-        strides, proposals = self.model.strides, self.config.two_stage_num_proposals
         if self.config.two_stage:
-            while sum(ceil(height / stride) * ceil(width / stride) for stride in strides) < proposals:
-                height += strides[-1]
+            proposals = self.config.two_stage_num_proposals
+            height = height_for_proposals(height, width, self.model.strides, proposals)
         return height, width
