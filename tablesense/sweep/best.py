@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +21,19 @@ def best_trial(study: Study, maximize: bool) -> FrozenTrial | None:
     """The trial with the best value of the metric at any of its epochs; one that was stopped counts last."""
     from optuna.trial import TrialState
 
-    sign = 1 if maximize else -1
     ended = [
         trial
         for trial in study.get_trials(deepcopy=False)
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.value is not None
     ]
     whole = [trial for trial in ended if trial.state == TrialState.COMPLETE]
-    return max(whole or ended, key=lambda trial: sign * (trial.value or 0), default=None)
+    return (max if maximize else min)(whole or ended, key=lambda t: best_value(t, maximize), default=None)
+
+
+def best_value(trial: FrozenTrial, maximize: bool) -> float:
+    """The best value at any epoch of an ended trial; Optuna's own, of one that was stopped, is the last."""
+    logged = (value for value in history(trial) if isfinite(value))
+    return (max if maximize else min)(logged, default=trial.value or 0.0)
 
 
 def history(trial: FrozenTrial) -> list[float]:
@@ -54,7 +60,8 @@ def write_best(sweep: Sweep, trial: FrozenTrial, path: Path) -> str:
         for parent in parents:
             place = place.setdefault(parent, {})
         place[name] = value
-    head = f"# {sweep.name}, trial {trial.number}: {sweep.metric} {trial.value:.4f}. Again:\n#   {command}\n"
+    value = best_value(trial, sweep.maximize)
+    head = f"# {sweep.name}, trial {trial.number}: {sweep.metric} {value:.4f}. Again:\n#   {command}\n"
     path.write_text(head + yaml.safe_dump(values, sort_keys=False))
     return command
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from difflib import get_close_matches
+from math import isfinite
 from typing import Any
 
 from tablesense.errors import UserError
@@ -32,6 +34,12 @@ METRICS = re.compile(
 
 BARE = ["fit", "${args}"]
 """A command that the values can be tried with where the sweep's own cannot be read."""
+
+FIXED = (
+    *("ckpt_path", "trainer.default_root_dir", "trainer.logger", "trainer.check_val_every_n_epoch"),
+    *("trainer.val_check_interval", "trainer.fast_dev_run"),
+)
+"""Keys that have to be what they are for every run, as `base` checks them in the command."""
 
 THRESHOLDS = ("model.score_threshold", "model.nms_iou")
 
@@ -77,6 +85,7 @@ class _Checker:
                 self.say(f"unknown key {key}: expected {_nearest(str(key), KEYS)}", str(key))
         method = self.method()
         metric, maximize = self.metric()
+        target = self.target()
         parameters = self.parameters(method)
         command = self.command()
         stopping = self.stopping()
@@ -93,6 +102,7 @@ class _Checker:
             method=method,
             metric=metric,
             maximize=maximize,
+            target=target,
             parameters=parameters,
             command=tuple(map(str, command)),
             program=str(self.content.get("program", "")),
@@ -133,6 +143,14 @@ class _Checker:
             self.say(f"metric.goal: expected {right} for {name}, found {found}", "metric", "goal")
         return name, goal == "maximize"
 
+    def target(self) -> float | None:
+        metric = self.content.get("metric")
+        target = metric.get("target") if isinstance(metric, dict) else None
+        if target is None or (type(target) in (int, float) and isfinite(target)):
+            return target
+        self.say(f"metric.target: expected a number, found {target!r}", "metric", "target")
+        return None
+
     def parameters(self, method: str) -> dict[str, Distribution]:
         given = self.content["parameters"]
         if not isinstance(given, dict) or not given:
@@ -150,6 +168,15 @@ class _Checker:
                 parsed[key] = parse(spec)
             except SpecError as error:
                 self.say(f"{key}: {error}", *place)
+                continue
+            dates = [value for value in parsed[key].ends() if isinstance(value, date)]
+            if dates:
+                self.say(
+                    f"{key}: expected text, numbers, true/false or lists, found the date {dates[0]}: "
+                    "put it in quotes",
+                    *place,
+                )
+                del parsed[key]
                 continue
             if method == "grid" and parsed[key].grid() is None:
                 self.say(f"{key}: a grid needs values, or steps (q), found a range without an end", *place)
@@ -192,7 +219,7 @@ class _Checker:
 
     def run_cap(self) -> int | None:
         cap = self.content.get("run_cap")
-        if cap is not None and (not isinstance(cap, int) or cap < 1):
+        if cap is not None and (type(cap) is not int or cap < 1):
             self.say(f"run_cap: expected a whole number from 1, found {cap!r}", "run_cap")
             return None
         return cap
@@ -226,6 +253,12 @@ class _Checker:
                     "incomparable with another's; leave it out, and choose it afterwards",
                     *place,
                 )
+            elif key in FIXED:
+                self.say(
+                    f"{key} cannot be swept: every run needs its own folder and loggers, and its metric "
+                    "once an epoch; leave it out",
+                    *place,
+                )
             elif key not in keys:
                 self.say(f"unknown key {key}: expected a key of tablesense fit{_hint(key, keys)}", *place)
             else:
@@ -247,6 +280,11 @@ class _Checker:
             "trainer.val_check_interval": (None, 1.0),
             "trainer.fast_dev_run": (False,),
         }
+        if config.get("trainer.limit_val_batches") == 0:
+            self.say(
+                "command: trainer.limit_val_batches is 0, and no run would have its metric: leave it out",
+                "command",
+            )
         for name, values in wanted.items():
             found = config.get(name)
             if not any(found is value or (found == value and type(found) is type(value)) for value in values):
@@ -293,6 +331,8 @@ class _Checker:
         key = "trainer.max_epochs"
         if key in parameters:
             swept = _numbers(parameters[key].ends())
+            if any(value < 1 for value in swept):
+                self.say(f"{key}: expected 1 or more, found {min(swept):g}", "parameters", key)
             return int(min(swept, default=0))
         epochs = config[key]
         if epochs is None or epochs < 1:
@@ -318,10 +358,10 @@ class _Checker:
                 f"no run has shown anything by then: expected min_iter above {warmup:g}",
                 *where,
             )
-        if 0 < max_epochs < first:
+        if 0 < max_epochs <= first:
             self.say(
                 f"early_terminate: a run has {max_epochs} epochs (trainer.max_epochs) and the first band is "
-                f"after {first}: no run would ever be stopped; expected min_iter up to {max_epochs}",
+                f"after {first}: no run would ever be stopped; expected min_iter below {max_epochs}",
                 *where,
             )
 

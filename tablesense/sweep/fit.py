@@ -42,7 +42,7 @@ class FitCommand:
         self._cli.parse_arguments(self._cli.parser, ["fit", *words])
         config = self._cli.config.fit
         for key, kind in _PARTS.items():
-            kind(**vars(config[key]))
+            kind(**{name: value for name, value in vars(config[key]).items() if not name.startswith("__")})
         return dict(config.items())
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import subprocess
 import sys
 
 from tablesense.errors import UserError
 from tablesense.sweep.plan import Sweep
 from tablesense.sweep.process import search_path
+from tablesense.sweep.signals import Ended, status
 
 
 def create(sweep: Sweep, project: str, entity: str | None = None) -> str:
@@ -50,14 +52,19 @@ def run_agent(address: str, count: int) -> int:
         count: How many runs it starts.
 
     Returns:
-        The agent's exit status.
+        The agent's exit status, or that of the signal that ended the sweep, and with it the agent's run.
     """
     environment = {key: os.environ[key] for key in os.environ.keys() - {"WANDB_SILENT", "WANDB_SERVICE"}}
     environment["PATH"] = search_path()
-    command = [sys.executable, "-m", "wandb", "agent", "--count", str(count), address]
+    command = [sys.executable, "-m", "wandb", "agent", "--forward-signals", "--count", str(count), address]
     agent = subprocess.Popen(command, env=environment)
+    ended: KeyboardInterrupt | None = None
     while True:
         try:
-            return agent.wait()
-        except KeyboardInterrupt:  # the terminal has sent it to the agent too, which ends its runs
-            continue
+            code = agent.wait()
+            return status(ended) if ended else code
+        except Ended as end:
+            ended = end
+            agent.send_signal(signal.SIGTERM)  # whichever it was: a training that gets this one ends tidily
+        except KeyboardInterrupt as end:  # the terminal has sent it to the agent too, which ends its runs
+            ended = ended or end

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tablesense.errors import UserError
-from tablesense.sweep.best import best_trial, history, write_best
+from tablesense.sweep.best import best_trial, best_value, history, write_best
 from tablesense.sweep.hyperband import Stop
 from tablesense.sweep.plan import Sweep
 from tablesense.sweep.process import TrialProcess
-from tablesense.sweep.storage import BEAT, GRACE, open_study
+from tablesense.sweep.storage import BEAT, GRACE, give_first_beats, lost, open_study
 from tablesense.sweep.table import Board, short
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ POLL = 0.2
 
 EARLY_FAILURES, EARLY = 3, 60.0
 """So many failures in so many seconds from the start end a sweep, as they end an agent."""
+
+FIRST_FAILURES = 5
+"""So many failures end a sweep, as they end an agent, where no trial before them has done well."""
 
 
 @dataclass
@@ -70,7 +73,7 @@ class LocalSweep:
             raise UserError(f"the sweep's folder {folder} cannot be made: {error.strerror}") from error
         self.board = Board(sweep, self.study, self.count, jobs)
         self.running: list[_Running] = []
-        self._failures, self._begun = 0, time.monotonic()
+        self._failures, self._successes, self._begun = 0, 0, time.monotonic()
         self._beaten, self._waits = -inf, False
 
     def run(self) -> None:
@@ -94,10 +97,12 @@ class LocalSweep:
     def _goes_on(self) -> bool:
         """Start what there is room for; whether anything runs, here or elsewhere."""
         self._keep_alive()
-        while len(self.running) < self.jobs and self._taken() < self.count:
+        elsewhere = self._running_elsewhere()  # before: one may be put back into the queue meanwhile
+        enough = self._has_enough()
+        while not enough and len(self.running) < self.jobs and self._taken() < self.count:
             if not self._start():
                 break
-        if not self.running and self._running_elsewhere():
+        if not self.running and elsewhere and not enough:
             if not self._waits:
                 self.board.say(
                     "waiting for trials on other machines; one of a sweep that was killed is run again when "
@@ -106,6 +111,14 @@ class LocalSweep:
             self._waits = True
             return True
         return bool(self.running)
+
+    def _has_enough(self) -> bool:
+        """Whether a trial has reached the value of the metric that ends the sweep."""
+        target, sign = self.sweep.target, 1 if self.sweep.maximize else -1
+        if target is None:
+            return False
+        trials = [trial for trial in self.study.get_trials(deepcopy=False) if not lost(trial)]
+        return any(sign * value >= sign * target for trial in trials for value in history(trial))
 
     def _keep_alive(self) -> None:
         """Now and then give a sign of life for all trials that run here, and find those that gave none."""
@@ -119,6 +132,7 @@ class LocalSweep:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # marked experimental
             fail_stale_trials(self.study)
+        give_first_beats(self.study, {running.trial.number for running in self.running})
 
     def _beat(self, trial: optuna.Trial) -> None:
         storage: Any = self.study._storage
@@ -126,9 +140,8 @@ class LocalSweep:
 
     def _taken(self, before: float = inf) -> int:
         """How many trials with a number below one have been started anywhere, less those that were lost."""
-        kept = ("COMPLETE", "PRUNED", "RUNNING")
         return sum(
-            trial.state.name in kept or "failed" in trial.user_attrs
+            trial.state.name != "WAITING" and not lost(trial)
             for trial in self.study.get_trials(deepcopy=False)
             if trial.number < before
         )
@@ -141,10 +154,18 @@ class LocalSweep:
 
     def _start(self) -> bool:
         """Start the next trial; whether there was one left."""
+        from optuna.trial import TrialState
+
+        grid = self.sweep.method == "grid"
+        if grid and not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            return False
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that only its own loop gives signs of life; this one does too
             trial = self.study.ask()
         self._beat(trial)
+        if grid and self._is_spare(trial):
+            self.study.tell(trial, state=TrialState.FAIL)
+            return True
         suggested = {name: d.suggest(trial, name) for name, d in self.sweep.parameters.items()}
         # A point of a grid, and a trial that is run again, bring their values.
         values = trial.user_attrs.get("values", suggested)
@@ -154,15 +175,26 @@ class LocalSweep:
         folder = self._new_folder(trial.number)
         trial.set_user_attr("values", values)
         trial.set_user_attr("folder", str(folder))
+        if "stopped" in trial.user_attrs:  # it was to be stopped when it was lost
+            trial.set_user_attr("stopped", None)
         threads = max(1, (os.cpu_count() or 1) // self.jobs) if self.jobs > 1 else None
         try:
             process = TrialProcess(self.sweep.words(values), values, folder, self.sweep.name, threads)
         except OSError as error:
             self._fail(trial, [f"{error.filename}: {error.strerror}"])
+            self._count_failures()
             return True
         self.board.say(f"trial {trial.number} begins: {short(values)}")
         self.running.append(_Running(trial, values, process))
         return True
+
+    def _is_spare(self, trial: optuna.Trial) -> bool:
+        """Whether a grid's trial has no point, or one that was in the queue twice and has been run."""
+        point = trial.user_attrs.get("point")
+        return point is None or any(
+            other.user_attrs.get("point") == point and other.state.is_finished() and not lost(other)
+            for other in self.study.get_trials(deepcopy=False)
+        )
 
     def _new_folder(self, number: int) -> Path:
         """trial-003, or trial-003-2 where a sweep before this one, with another storage, has left one."""
@@ -184,7 +216,7 @@ class LocalSweep:
             for value in new:
                 running.history.append(value)
                 running.trial.report(value, len(running.history))
-                self.board.logged(running.trial.number, running.history)
+                self.board.logged(running.trial.number, running.history, self.sweep.epochs(running.values))
             if code is not None:
                 self._end(running, code)
         except UpdateFinishedTrialError:
@@ -199,15 +231,13 @@ class LocalSweep:
         if self.sweep.stopping is None:
             return
         histories = {
-            trial.number: history(trial)
-            for trial in self.study.get_trials(deepcopy=False)
-            if trial.state.name != "FAIL" or "failed" in trial.user_attrs  # a lost one is run again
+            trial.number: history(trial) for trial in self.study.get_trials(deepcopy=False) if not lost(trial)
         }
         for running in self.running:
             others = [logged for number, logged in histories.items() if number != running.trial.number]
             stop = self.sweep.stopping.stops(running.history, others, self.sweep.maximize)
             # One that has logged its last epoch has nothing left to be spared.
-            epochs = running.values.get("trainer.max_epochs", self.sweep.max_epochs)
+            epochs = self.sweep.epochs(running.values)
             if stop and not running.process.stopping and len(running.history) < epochs:
                 self._stop(running, stop)
 
@@ -228,8 +258,10 @@ class LocalSweep:
         best = (max if self.sweep.maximize else min)(logged, default=None)
         if running.fell_behind and best is not None:
             self.study.tell(running.trial, state=TrialState.PRUNED)
+            self._successes += 1
         elif code == 0 and best is not None:
             self.study.tell(running.trial, best)
+            self._successes += 1
             self.board.say(f"trial {number} is done: best {self.sweep.metric} {best:.3f}")
         else:
             lines = running.process.last_lines()
@@ -252,37 +284,43 @@ class LocalSweep:
             self.board.say(f"    {line}")
 
     def _count_failures(self) -> None:
-        if self._failures < EARLY_FAILURES or time.monotonic() - self._begun > EARLY:
+        if self._failures >= FIRST_FAILURES and not self._successes:
+            which = f"the first {self._failures} trials failed"
+        elif self._failures >= EARLY_FAILURES and time.monotonic() - self._begun <= EARLY:
+            which = f"{self._failures} trials failed in the first minute"
+        else:
             return
         failed = [
             trial.user_attrs["failed"] for trial in self.study.get_trials() if "failed" in trial.user_attrs
         ]
         reason = "; ".join(failed[-1][-2:])
-        raise UserError(
-            f"{self._failures} trials failed in the first minute, so the next ones would: {reason}"
-        )
+        raise UserError(f"{which}, so the next ones would: {reason}")
 
     def _lose(self, trial: optuna.Trial, values: dict[str, Any]) -> None:
         """Put a trial back into the queue: the same values are run by whoever comes next."""
         from optuna.trial import TrialState
 
         kept = {key: trial.user_attrs[key] for key in ("point",) if key in trial.user_attrs}
-        self.study.tell(trial, state=TrialState.FAIL)
+        # First the queue: another worker that finds neither would take the sweep for done.
         self.study.enqueue_trial(dict(trial.params), user_attrs={"values": values, **kept})
+        self.study.tell(trial, state=TrialState.FAIL)
 
     def _put_back(self) -> None:
-        """Stop what runs, and have it run again when the sweep goes on."""
+        """Stop what runs, and have it run again when the sweep goes on, save what has come to its end."""
         from optuna.exceptions import OptunaError
 
         if self.running:
             self.board.say(f"stopping {len(self.running)} running")
         for running in self.running:
             running.process.stop()
-        for running in self.running:
-            while running.process.exit_code() is None:
+        for running in list(self.running):
+            while (code := running.process.exit_code()) is None:
                 time.sleep(POLL)
-            with suppress(OptunaError, ValueError):  # the storage may be what ended the sweep
-                self._lose(running.trial, running.values)
+            with suppress(OptunaError, ValueError, UserError):  # the storage may be what ended the sweep
+                if running.fell_behind or code == 0:
+                    self._look(running)
+                else:
+                    self._lose(running.trial, running.values)
         self.running.clear()
 
     # -- the outcome -------------------------------------------------------------------------------
@@ -293,13 +331,18 @@ class LocalSweep:
 
         best = best_trial(self.study, self.sweep.maximize)
         if best is None:
-            self.board.say(f"no trial has come to its end: see the log.txt of each in {self.folder}")
+            logs = any(log.stat().st_size for log in self.folder.glob("trial-*/log.txt"))
+            hint = f": see the log.txt of each in {self.folder}" if logs else ""
+            self.board.say(f"no trial has come to its end{hint}")
             return False
         command = write_best(self.sweep, best, self.folder / "best.yaml")
         page = self.folder / "sweep.html"
         write_page(self.sweep, self.study, page)
         where = best.user_attrs["folder"]
-        self.board.say(f"best {self.sweep.metric} {best.value:.3f}: trial {best.number}, {where}")
+        value = best_value(best, self.sweep.maximize)
+        if self._has_enough():
+            self.board.say(f"{self.sweep.metric} has reached the target of {self.sweep.target:g}")
+        self.board.say(f"best {self.sweep.metric} {value:.3f}: trial {best.number}, {where}")
         self.board.say(f"history, parameters and their importance: {page}")
         self.board.say(f"next: {command}")
         return True

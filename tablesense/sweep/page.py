@@ -82,11 +82,11 @@ def _trials(sweep: Sweep, study: Study) -> str:
     rows = []
     for trial in study.get_trials(deepcopy=False):
         logged = history(trial)
-        why = trial.user_attrs.get("stopped") or " ".join(trial.user_attrs.get("failed", [])[-1:])
+        why = trial.user_attrs.get("stopped") or "; ".join(trial.user_attrs.get("failed", [])[-2:])
         cells = [
             str(trial.number),
             state(trial),
-            f"{len(logged)}/{sweep.max_epochs}",
+            f"{len(logged)}/{sweep.epochs(trial.user_attrs.get('values', {}))}",
             f"{better(logged):.3f}" if logged else "",
             short(trial.user_attrs.get("values", {})),
             why,

@@ -23,6 +23,7 @@ class Sweep:
         method: "bayes", "random" or "grid".
         metric: What it makes best.
         maximize: Whether more of that is better.
+        target: Its value that is enough: no run begins once one has it. None for none.
         parameters: What it varies, by dotted key.
         command: What starts one run, with `${…}` in it.
         program: What stands for `${program}` in it.
@@ -37,6 +38,7 @@ class Sweep:
     method: str
     metric: str
     maximize: bool
+    target: float | None
     parameters: Mapping[str, Distribution]
     command: tuple[str, ...]
     program: str
@@ -68,6 +70,10 @@ class Sweep:
         rows = [{name: d.middle() for name, d in self.parameters.items()}]
         rows += few({name: d.ends() for name, d in self.parameters.items()})
         return rows[:count]
+
+    def epochs(self, values: Mapping[str, Any]) -> int:
+        """The epochs of the run with these values."""
+        return int(values.get("trainer.max_epochs", self.max_epochs))
 
     def words(self, values: Mapping[str, Any]) -> list[str]:
         """The command that starts the run with these values."""

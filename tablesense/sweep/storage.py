@@ -6,6 +6,8 @@ import json
 import re
 import time
 import warnings
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from tablesense.sweep.plan import Sweep
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.trial import FrozenTrial
 
 BEAT = 5
 """Seconds between two signs of life of a running trial."""
@@ -83,7 +86,7 @@ def _connect(url: str) -> optuna.storages.RDBStorage:
                     url,
                     heartbeat_interval=BEAT,
                     grace_period=GRACE,
-                    heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(3),
+                    heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
                 )
         except (IntegrityError, ProgrammingError, OperationalError) as error:
             if attempt == 9 or ("exist" not in str(error) and not isinstance(error, IntegrityError)):
@@ -114,16 +117,16 @@ def _sampler(sweep: Sweep, parallel: bool) -> optuna.samplers.BaseSampler:
 
 def _same_sweep(sweep: Sweep, study: optuna.Study, storage: str) -> None:
     """Refuse to mix two searches under one name."""
-    keys = ("method", "metric", "parameters", "early_terminate")
+    keys = ("method", "metric", "parameters", "early_terminate", "command")
     now: dict[str, Any] = json.loads(json.dumps({key: sweep.file.content.get(key) for key in keys}))
     before = study.user_attrs.get("sweep")
     if before is None:
         study.set_user_attr("sweep", now)
         return
-    changed = [key for key in keys if before.get(key) != now[key]]
+    changed = [key for key in keys if key in before and before[key] != now[key]]
     if changed:
         raise UserError(
-            f"{_named(storage)} holds a sweep named {sweep.name} with other {' and '.join(changed)}: "
+            f"{_named(storage)} holds a sweep named {sweep.name} that differs in {' and '.join(changed)}: "
             "give this one another name, or another --storage"
         )
 
@@ -133,9 +136,37 @@ def _queue_grid(sweep: Sweep, study: optuna.Study, count: int) -> None:
 
     Optuna's own GridSampler can be used inside of its own loop alone.
     """
-    queued = {trial.user_attrs.get("point") for trial in study.get_trials(deepcopy=False)}
+    queued = {trial.user_attrs.get("point") for trial in study.get_trials(deepcopy=False) if not lost(trial)}
     for index, values in enumerate(sweep.points(count)):
         if index not in queued:
             chosen = {name: sweep.parameters[name].chosen(value) for name, value in values.items()}
-            attributes = {"values": values, "point": index}
-            study.enqueue_trial(chosen, user_attrs=attributes, skip_if_exists=True)
+            study.enqueue_trial(chosen, user_attrs={"values": values, "point": index})
+
+
+def lost(trial: FrozenTrial) -> bool:
+    """Whether a trial was stopped from outside, and so is run again as another one."""
+    return trial.state.name == "FAIL" and "failed" not in trial.user_attrs
+
+
+def give_first_beats(study: optuna.Study, own: Collection[int]) -> None:
+    """Give trials that were cut off before their first sign of life one.
+
+    Optuna would take them for running for ever; now they are given up for lost `GRACE` seconds later.
+
+    Args:
+        study: The study of `open_study`.
+        own: The numbers of the trials that run in this process.
+    """
+    from optuna.storages._rdb.models import TrialHeartbeatModel
+    from sqlalchemy.orm import Session
+
+    storage: Any = study._storage
+    before = datetime.now() - timedelta(seconds=GRACE)
+    for trial in study.get_trials(deepcopy=False):
+        started = trial.state.name == "RUNNING" and trial.number not in own and trial.datetime_start
+        if not started or started > before:
+            continue
+        with Session(storage._backend.engine) as session:
+            silent = TrialHeartbeatModel.where_trial_id(trial._trial_id, session) is None
+        if silent:
+            storage.record_heartbeat(trial._trial_id)

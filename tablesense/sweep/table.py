@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from tablesense.sweep.best import best_trial, history
+from tablesense.sweep.best import best_trial, best_value, history
 from tablesense.sweep.plan import Sweep
+from tablesense.sweep.storage import lost
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -65,10 +66,10 @@ class Board:
             self._shown = time.monotonic()
             self._live.update(self.table(rows=max(3, self.console.height - 10), live=True), refresh=True)
 
-    def logged(self, number: int, values: Sequence[float]) -> None:
+    def logged(self, number: int, values: Sequence[float], epochs: int) -> None:
         """Tell of an epoch, where no table does."""
         if not self._live:
-            epoch = f"epoch {len(values)}/{self.sweep.max_epochs}"
+            epoch = f"epoch {len(values)}/{epochs}"
             self.say(f"trial {number}: {epoch}  {self.sweep.metric} {values[-1]:.3f}")
 
     def table(self, rows: int | None = None, live: bool = False) -> Table:
@@ -95,7 +96,7 @@ class Board:
             cells = [
                 str(trial.number),
                 state(trial),
-                f"{len(logged)}/{self.sweep.max_epochs}",
+                f"{len(logged)}/{self.sweep.epochs(trial.user_attrs.get('values', {}))}",
                 f"{logged[-1]:.3f}" if logged else "",
                 f"{better(logged):.3f}" + (" *" if mark else "") if logged else "",
                 _duration(trial),
@@ -110,7 +111,8 @@ class Board:
         parts = [f"{self.sweep.name}: {ended} of {self.count} trials"]
         parts += [f"{states.count(name)} {name}" for name in ("stopped early", "failed")]
         if best is not None:
-            parts.append(f"best {self.sweep.metric} {best.value:.3f} (trial {best.number})")
+            value = best_value(best, self.sweep.maximize)
+            parts.append(f"best {self.sweep.metric} {value:.3f} (trial {best.number})")
         lasted = [
             trial.duration.total_seconds()
             for trial, name in zip(trials, states, strict=True)
@@ -125,7 +127,7 @@ class Board:
 def state(trial: FrozenTrial) -> str:
     """A trial's state in a word; "lost" is one whose machine or sweep was stopped, and that is run again."""
     if trial.state.name == "FAIL":
-        return "failed" if "failed" in trial.user_attrs else "lost"
+        return "lost" if lost(trial) else "failed"
     return STATES[trial.state.name]
 
 

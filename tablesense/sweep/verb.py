@@ -13,6 +13,7 @@ from tablesense.loggers import logged_in
 from tablesense.sweep.check import check
 from tablesense.sweep.file import read
 from tablesense.sweep.plan import Sweep
+from tablesense.sweep.signals import as_interrupts, status
 
 DESCRIPTION = """\
 Tune a detector: try many values, keep the best.
@@ -21,13 +22,16 @@ With a login for Weights & Biases the sweep is created there, and `wandb agent` 
 machines. Without one, or with --local, the same file is run here, with Optuna.
 """
 
+COUNT = 20
+"""Runs, where --count does not say how many."""
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("sweep", DESCRIPTION)
     add = parser.add_argument
     add("file", nargs="?", type=Path, help="the sweep, in W&B's YAML (default: sweeps/detr_bayes.yaml)")
     add("--config", type=Path, metavar="FILE", help="the same")
-    add("--count", type=positive, default=20, metavar="N", help="runs (default: 20)")
+    add("--count", type=positive, metavar="N", help=f"runs (default: {COUNT})")
     add("--dry-run", action="store_true", help="only check it, and print the first commands")
     online = parser.add_argument_group("with Weights & Biases")
     add = online.add_argument
@@ -79,17 +83,20 @@ def run(arguments: list[str]) -> int:
         number = len(findings)
         print(f"tablesense: {number} fault{'s' * (number > 1)}; nothing was started", file=sys.stderr)
         return 1
-    _describe(sweep, options.count)
+    _describe(sweep, options.count or COUNT)
     if options.dry_run:
         print("the first commands could be:")
         for values in sweep.first(3):
             print(f"  {shlex.join(sweep.words(values))}")
         return 0
-    if options.local or not logged_in():
-        if not options.local:
-            print("there is no login for Weights & Biases, so it is run here, with Optuna (as with --local)")
-        return _locally(sweep, options)
-    return _online(sweep, options)
+    online = not options.local and logged_in()
+    if not online and not options.local:
+        print("there is no login for Weights & Biases, so it is run here, with Optuna (as with --local)")
+    with as_interrupts():
+        try:
+            return _online(sweep, options) if online else _locally(sweep, options)
+        except KeyboardInterrupt as end:  # before the first trial, or after the last one
+            return status(end)
 
 
 def _describe(sweep: Sweep, count: int) -> None:
@@ -118,8 +125,9 @@ def _online(sweep: Sweep, options: argparse.Namespace) -> int:
     project = options.project or sweep.file.content.get("project") or "tablesense2"
     address = launch.create(sweep, project, options.entity)
     print(f"Sweep ID: {address.rsplit('/', 1)[-1]}")
-    print(f"Start agent with: wandb agent {address}", flush=True)
-    return launch.run_agent(address, options.count) if options.agent else 0
+    count = f"--count {options.count} " if options.count else ""
+    print(f"Start agent with: wandb agent {count}{address}", flush=True)
+    return launch.run_agent(address, options.count or COUNT) if options.agent else 0
 
 
 def _locally(sweep: Sweep, options: argparse.Namespace) -> int:
@@ -129,14 +137,15 @@ def _locally(sweep: Sweep, options: argparse.Namespace) -> int:
     from tablesense.sweep.local import LocalSweep
 
     folder = options.dir or Path("runs") / sweep.name
-    local = LocalSweep(sweep, options.count, folder, options.storage, options.jobs or 1)
     try:
-        local.run()
-    except KeyboardInterrupt:
-        local.finish()
-        print("the sweep was stopped; the same command goes on with it")
-        return 130
+        local = LocalSweep(sweep, options.count or COUNT, folder, options.storage, options.jobs or 1)
+        try:
+            local.run()
+        except KeyboardInterrupt as end:
+            local.finish()
+            print("the sweep was stopped; the same command goes on with it")
+            return status(end)
+        return 0 if local.finish() else 1
     except (OptunaError, SQLAlchemyError) as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise UserError(f"the storage was lost: {reason}; the same command goes on with the sweep") from error
-    return 0 if local.finish() else 1

@@ -161,7 +161,7 @@ def test_the_projects_own_command_creates_a_sweep_and_runs_an_agent(tmp_path: Pa
         assert done.returncode == 0, done.stderr
         (sweep,) = server.sweeps
         assert f"Sweep ID: {sweep.name}\n" in done.stdout
-        assert f"Start agent with: wandb agent {sweep.path}\n" in done.stdout
+        assert f"Start agent with: wandb agent --count 1 {sweep.path}\n" in done.stdout
         assert sweep.config == yaml.safe_load(path.read_text())
         assert [run.state for run in server.runs] == ["finished"]
 

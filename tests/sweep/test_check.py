@@ -180,6 +180,12 @@ def test_ten_planted_faults_and_more_are_all_named_at_once(
         ("CONFIG,", "CONFIG, --trainer.check_val_every_n_epoch=2,", 5, "once an epoch"),
         ("training.lr:", "training.gradient_accumulation_steps:", 7, "training.gradient_accumulation_steps"),
         ("name: good", "name: good\nrun_cap: 0", 2, "run_cap: expected a whole number from 1"),
+        ("name: good", "name: good\nrun_cap: true", 2, "run_cap: expected a whole number from 1"),
+        ("CONFIG,", "CONFIG, --trainer.max_epochs=6,", 4, "expected min_iter below 6"),
+        ("CONFIG,", "CONFIG, --trainer.limit_val_batches=0,", 5, "trainer.limit_val_batches is 0"),
+        ("training.lr: {", "trainer.logger: {value: false} #", 7, "trainer.logger cannot be swept"),
+        ("training.lr: {", "trainer.max_epochs: {values: [-1, 17]} #", 7, "expected 1 or more, found -1"),
+        ("training.lr: {", "data.path: {values: [2024-01-01]} #", 7, "found the date 2024-01-01: put it in"),
         ("name: good", "name: good\nname: good", 2, "name is given twice"),
     ],
 )

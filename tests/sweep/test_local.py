@@ -14,53 +14,13 @@ from typing import Any
 import optuna
 import pytest
 import yaml
+from small_sweep import stored, sweep
 from sqlalchemy.exc import SQLAlchemyError
 
 from tablesense.errors import UserError
 from tablesense.sweep import best
-from tablesense.sweep.file import read
-from tablesense.sweep.hyperband import Hyperband
+from tablesense.sweep.hyperband import Hyperband, Stop
 from tablesense.sweep.local import LocalSweep
-from tablesense.sweep.plan import Sweep
-from tablesense.sweep.specs import parse
-
-PROGRAM = """
-import os, pathlib, signal, sys, time
-values = dict(word[2:].split("=") for word in sys.argv[1:] if word.startswith("--"))
-folder = pathlib.Path(os.environ["TABLESENSE_TRIAL"])
-signal.signal(signal.SIGTERM, lambda *_: (print("stopped tidily"), sys.exit(0)))
-with (folder / "metrics.csv").open("w") as file:
-    file.write("epoch,val/f1\\n")
-for epoch in range(int(values.get("epochs", 4))):
-    if values.get("fails") == "True":
-        print("out of luck"); sys.exit(3)
-    time.sleep(float(values.get("pause", 0)))
-    with (folder / "metrics.csv").open("a") as file:
-        file.write(f"{epoch},{float(values['x']) * (epoch + 1) / 4}\\n")
-"""
-
-
-def sweep(tmp_path: Path, parameters: dict[str, Any], **changes: Any) -> Sweep:
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    command = [sys.executable, str(program), "fit", "${args}"]
-    path = tmp_path / "sweep.yaml"
-    path.write_text(yaml.safe_dump({"method": "random", "parameters": parameters, "command": command}))
-    settings: dict[str, Any] = {
-        "file": read(path),
-        "name": "small",
-        "method": "random",
-        "metric": "val/f1",
-        "maximize": True,
-        "parameters": {name: parse(spec) for name, spec in parameters.items()},
-        "command": tuple(command),
-        "program": "",
-        "stopping": None,
-        "run_cap": None,
-        "max_epochs": 4,
-        "config": {},
-    }
-    return Sweep(**settings | changes)
 
 
 def test_trials_run_in_folders_of_their_own_and_the_best_is_kept(
@@ -87,6 +47,18 @@ def test_trials_run_in_folders_of_their_own_and_the_best_is_kept(
     page = (tmp_path / "runs" / "sweep.html").read_text()
     assert "Plotly.newPlot" in page
     assert 'src="http' not in page
+
+
+def test_no_trial_begins_once_one_has_reached_the_target(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    points = sweep(tmp_path, {"x": {"values": [0.2, 0.8, 0.4]}}, method="grid", target=0.7)
+    local = LocalSweep(points, 20, tmp_path / "runs")
+    local.run()
+    local.finish()
+    states = [trial.state.name for trial in local.study.get_trials()]
+    assert states == ["COMPLETE", "COMPLETE", "WAITING"]
+    assert "val/f1 has reached the target of 0.7" in capsys.readouterr().out
 
 
 def test_a_trial_that_is_behind_at_a_band_is_stopped(tmp_path: Path) -> None:
@@ -126,6 +98,28 @@ def test_three_failures_at_once_end_the_sweep_with_the_reason(tmp_path: Path) ->
     assert len(local.study.get_trials()) == 3
 
 
+def test_five_failures_however_slow_end_a_sweep_without_a_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tablesense.sweep.local.EARLY", 0.0)
+    parameters = {"x": {"value": 0.5}, "fails": {"value": True}}
+    local = LocalSweep(sweep(tmp_path, parameters), 9, tmp_path / "runs")
+    with pytest.raises(UserError, match=r"the first 5 trials failed.*out of luck"):
+        local.run()
+    assert len(local.study.get_trials()) == 5
+
+
+def test_a_command_that_cannot_be_started_ends_the_sweep(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = sweep(tmp_path, {"x": {"value": 0.5}}, command=("/no/such/program", "fit", "${args}"))
+    local = LocalSweep(small, 9, tmp_path / "runs")
+    with pytest.raises(UserError, match=r"3 trials failed.*/no/such/program: No such file"):
+        local.run()
+    assert not local.finish()
+    assert "log.txt" not in capsys.readouterr().out
+
+
 def test_jobs_run_side_by_side(tmp_path: Path) -> None:
     parameters = {"x": {"min": 0.1, "max": 0.9}, "pause": {"value": 0.4}}
     local = LocalSweep(sweep(tmp_path, parameters), 4, tmp_path / "runs", jobs=2)
@@ -142,20 +136,14 @@ def engine(tmp_path: Path, count: int) -> subprocess.Popen[str]:
     """The engine in a process that can be killed."""
     script = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from pathlib import Path;"
-        "from test_local import sweep; from tablesense.sweep.local import LocalSweep;"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r}); from pathlib import Path;"
+        "from small_sweep import sweep; from tablesense.sweep.local import LocalSweep;"
         "from tablesense.sweep import storage; storage.GRACE = 12;"
         f"t = Path({str(tmp_path)!r});"
         "s = sweep(t, {'x': {'min': 0.1, 'max': 0.9}, 'pause': {'value': 0.5}});"
         f"LocalSweep(s, {count}, t / 'runs').run()"
     )
     return subprocess.Popen([sys.executable, "-c", script], start_new_session=True, text=True)
-
-
-def stored(tmp_path: Path) -> optuna.Study:
-    file = tmp_path / "runs" / "sweep.db"
-    storage = optuna.storages.RDBStorage(f"sqlite:///{file}", skip_table_creation=True)
-    return optuna.load_study(study_name="small", storage=storage)
 
 
 def finished(tmp_path: Path) -> dict[int, float]:
@@ -208,6 +196,95 @@ def test_an_interrupted_trial_is_run_again_with_its_values(tmp_path: Path) -> No
     assert lost.user_attrs["values"] in [trial.user_attrs["values"] for trial in done]
 
 
+def test_trials_that_have_ended_or_fell_behind_are_kept_when_the_sweep_is_stopped(tmp_path: Path) -> None:
+    parameters = {"x": {"value": 0.5}, "pause": {"values": [0.0, 0.6]}}
+    local = LocalSweep(sweep(tmp_path, parameters, method="grid"), 2, tmp_path / "runs", jobs=2)
+    assert local._start()
+    assert local._start()
+    ended, behind = local.running
+    ended.process._process.wait()
+    deadline = time.monotonic() + 60
+    while not behind.history:
+        assert time.monotonic() < deadline
+        local._look(behind)
+        time.sleep(0.1)
+    local._stop(behind, Stop(1, 0.1, 0.2))
+    local._put_back()
+    states = [(trial.state.name, trial.user_attrs["values"]["pause"]) for trial in local.study.get_trials()]
+    assert states == [("COMPLETE", 0.0), ("PRUNED", 0.6)]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seconds without a sign of life are enough."""
+    for name, seconds in {"BEAT": 1, "GRACE": 2}.items():
+        for module in "storage", "local":
+            monkeypatch.setattr(f"tablesense.sweep.{module}.{name}", seconds)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_trial_that_was_cut_off_before_its_first_sign_of_life_is_run_again(tmp_path: Path) -> None:
+    small = sweep(tmp_path, {"x": {"values": [0.2, 0.4]}}, method="grid")
+    LocalSweep(small, 2, tmp_path / "runs").study.ask()  # and killed
+    local = LocalSweep(small, 2, tmp_path / "runs")
+    deadline = time.monotonic() + 60
+    while local._goes_on():
+        assert time.monotonic() < deadline
+        for running in list(local.running):
+            local._look(running)
+        time.sleep(0.1)
+    trials = local.study.get_trials()
+    assert [trial.state.name for trial in trials] == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert [trial.user_attrs["point"] for trial in trials] == [0, 1, 0]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_grids_point_survives_any_number_of_kills(tmp_path: Path) -> None:
+    small = sweep(tmp_path, {"x": {"value": 0.5}}, method="grid")
+    for _ in range(4):
+        local = LocalSweep(small, 1, tmp_path / "runs")
+        local._beat(local.study.ask())
+        time.sleep(3.1)
+        local._keep_alive()
+    local.run()
+    states = [trial.state.name for trial in local.study.get_trials()]
+    assert states == [*["FAIL"] * 4, "COMPLETE"]
+
+
+def test_a_grids_points_are_run_once_whatever_stands_in_the_queue(tmp_path: Path) -> None:
+    parameters = {"x": {"values": [0.2, 0.4]}}
+    small = sweep(tmp_path, parameters, method="grid")
+    local = LocalSweep(small, 2, tmp_path / "runs")
+    # As when two machines fill the queue at once.
+    local.study.enqueue_trial({"x": 0.2}, user_attrs={"values": {"x": 0.2}, "point": 0})
+    first = local.study.ask()
+    local.study.tell(first, state=optuna.trial.TrialState.FAIL)  # as by a machine that is lost at once
+    again = LocalSweep(small, 2, tmp_path / "runs")
+    again.study.enqueue_trial({"x": 0.2}, user_attrs={"values": {"x": 0.2}, "point": 0})
+    again.run()
+    done = [t.user_attrs["point"] for t in again.study.get_trials() if t.state.name == "COMPLETE"]
+    assert sorted(done) == [0, 1]
+    assert again._start()  # the spare one is dropped
+    assert not again.running
+    assert not again._start()  # and nothing is made up where the queue is empty
+
+
+def test_a_trial_is_back_in_the_queue_before_it_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = LocalSweep(sweep(tmp_path, {"x": {"value": 0.5}}, method="grid"), 1, tmp_path / "runs")
+    trial = local.study.ask()
+    tell = local.study.tell
+
+    def told(*args: Any, **names: Any) -> Any:
+        assert [t.state.name for t in local.study.get_trials()] == ["RUNNING", "WAITING"]
+        return tell(*args, **names)
+
+    monkeypatch.setattr(local.study, "tell", told)
+    local._lose(trial, {"x": 0.5})
+    assert [t.state.name for t in local.study.get_trials()] == ["FAIL", "WAITING"]
+
+
 def test_a_grid_is_run_in_its_order_and_goes_on_where_it_was(tmp_path: Path) -> None:
     parameters = {
         "x": {"distribution": "q_uniform", "min": 1.0, "max": 10.0, "q": 4.0},
@@ -249,8 +326,21 @@ def test_a_trial_that_another_machine_took_over_is_let_go(tmp_path: Path) -> Non
 
 def test_another_sweep_under_the_same_name_is_refused(tmp_path: Path) -> None:
     LocalSweep(sweep(tmp_path, {"x": {"value": 0.5}}), 1, tmp_path / "runs")
-    with pytest.raises(UserError, match="holds a sweep named small with other parameters"):
+    with pytest.raises(UserError, match="holds a sweep named small that differs in parameters:"):
         LocalSweep(sweep(tmp_path, {"x": {"value": 0.6}}), 1, tmp_path / "runs")
+
+
+def test_another_command_under_the_same_name_is_refused(tmp_path: Path) -> None:
+    small = sweep(tmp_path, {"x": {"value": 0.5}})
+    study = LocalSweep(small, 1, tmp_path / "runs").study
+    content = small.file.content
+    content["command"] = [*content["command"], "--epochs=3"]
+    with pytest.raises(UserError, match="differs in command"):
+        LocalSweep(small, 1, tmp_path / "runs")
+    # A study of before the command was kept goes on.
+    kept = study.user_attrs["sweep"]
+    study.set_user_attr("sweep", {key: kept[key] for key in kept if key != "command"})
+    LocalSweep(small, 1, tmp_path / "runs")
 
 
 def test_a_storage_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
@@ -281,3 +371,16 @@ def test_the_best_holds_the_commands_own_flags(tmp_path: Path) -> None:
         "data": {"path": "my pages"},
         "training": {"lr": 0.001},
     }
+
+
+@pytest.mark.parametrize(("maximize", "wanted"), [(True, (0, 0.6)), (False, (1, 0.05))])
+def test_of_trials_that_were_stopped_the_best_epoch_counts(maximize: bool, wanted: tuple[int, float]) -> None:
+    study = optuna.create_study(direction="maximize" if maximize else "minimize")
+    for values in (0.1, 0.6, 0.2), (0.05, 0.3, 0.25):
+        trial = study.ask()
+        for epoch, value in enumerate(values, 1):
+            trial.report(value, epoch)
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    found = best.best_trial(study, maximize)
+    assert found is not None
+    assert (found.number, best.best_value(found, maximize)) == wanted

@@ -18,7 +18,7 @@ SCRIPT = """
 import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from test_local import sweep
+from small_sweep import sweep
 from tablesense.sweep.local import LocalSweep
 folder = Path(sys.argv[1])
 folder.mkdir()
@@ -67,7 +67,7 @@ def database() -> Iterator[str]:
 
 
 def test_two_workers_share_one_sweep(database: str, tmp_path: Path) -> None:
-    script = SCRIPT.format(tests=str(Path(__file__).parent), url=database)
+    script = SCRIPT.format(tests=str(Path(__file__).parents[1]), url=database)
     workers = [
         subprocess.Popen(
             [sys.executable, "-c", script, str(tmp_path / name)],
