@@ -6,7 +6,7 @@ import os
 import re
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from operator import index
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tablesense.data.documents import documents
+from tablesense.data.documents import naming
 from tablesense.data.folder import contents, image_size, locate_folders
 from tablesense.data.json_members import members
 from tablesense.data.page import Box, Page, keep_valid
@@ -29,6 +29,7 @@ EXPECTED = "annotations.json, train.json, annotations/*.json, train/annotations.
 _SPLIT_WORD = re.compile(rf"(?<![a-z])({'|'.join(SPLIT_OF)})(?:ing|[_-]?set)?\d*(?![a-z])", re.IGNORECASE)
 _ANNOTATION_FOLDERS = ("annotations", "COCO")  # the second is DocLayNet's, as is "PNG"
 _IMAGE_FOLDERS = ("images", "PNG")
+_LIST = re.compile(rb'"(?:images|annotations)"\s*:\s*\[')
 _USUAL_NAMES = ("annotations.json", "_annotations.coco.json")
 
 
@@ -47,7 +48,7 @@ def read_coco(path: Path) -> Pages:
     counted and left out.
 
     A page's document is the image's own "document" or "doc_name" where it has one, and else told by the
-    name of its file: see `documents`.
+    name of its file, compared with all names of its split: see `documents.naming`.
 
     Raises:
         UserError: There are no annotations, they are not COCO, or images are missing or lie outside the
@@ -62,8 +63,11 @@ def read_coco(path: Path) -> Pages:
     for split in (*SPELLINGS, "all"):
         of_split = [file for file in files if _split(file) == split]
         seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        for file in of_split:
-            _read(file, split, pages, seen)
+        loaded = [(file, _load(file)) for file in of_split]
+        # There may be a file for each document: only together do the names tell pages from documents.
+        rule = naming(name for _, content in loaded for name in content.names)
+        for file, content in loaded:
+            _read(file, content, split, rule, pages, seen)
         _refuse_repeats(seen, of_split)
     return pages
 
@@ -81,6 +85,24 @@ def annotation_files(folder: Path) -> list[Path]:
     named = [file for file in instances or files if _SPLIT_WORD.search(file.stem)] + in_splits
     usual = [file for file in files if file.name in _USUAL_NAMES] + instances
     return sorted(set(named or usual or files))
+
+
+def looks_like_coco(folder: Path) -> bool:
+    """Whether a folder holds COCO files, told by their names, or else by how one starts. Never raises."""
+    return any(_is_named(file) or _starts_as_coco(file) for file in annotation_files(folder))
+
+
+def _is_named(file: Path) -> bool:
+    return file.name in _USUAL_NAMES or file.stem.startswith("instances") or _split(file) != "all"
+
+
+def _starts_as_coco(file: Path) -> bool:
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(2**18)
+    except OSError:
+        return False
+    return bool(_LIST.search(head.replace(b"\0", b"")))  # in UTF-16 and -32 the other bytes are 0
 
 
 def _split(file: Path) -> str:
@@ -117,8 +139,8 @@ class _Content:
         name = str(image["file_name"])
         self.images.append(self.image_numbers.setdefault(str(image["id"]), len(self.image_numbers)))
         self.names.append(name)
-        document = image.get("document") or image.get("doc_name")
-        self.documents.append(str(document) if document else None)
+        own = (image.get(key) for key in ("document", "doc_name"))
+        self.documents.append(next((str(each) for each in own if each is not None and each != ""), None))
         self.sizes.extend(_size(image, file))
 
     def add_annotation(self, annotation: dict[str, Any], file: Path) -> None:
@@ -134,9 +156,15 @@ class _Content:
         self.labels[number] = str(category["name"])
 
 
-def _read(file: Path, split: str, pages: Pages, seen: defaultdict[str, Counter[str]]) -> None:
+def _read(
+    file: Path,
+    content: _Content,
+    split: str,
+    rule: Callable[[str], str],
+    pages: Pages,
+    seen: defaultdict[str, Counter[str]],
+) -> None:
     """Add the pages of one file, and count the images of the split in `seen`, by folder and name."""
-    content = _load(file)
     rows = _rows(content, file)
     homes = locate_folders(content.names, _image_folders(file, split), file)
     crowd = np.frombuffer(content.crowd, bool)
@@ -148,9 +176,9 @@ def _read(file: Path, split: str, pages: Pages, seen: defaultdict[str, Counter[s
     boxes = np.frombuffer(content.boxes).reshape(-1, 4)[order]
     categories = np.frombuffer(content.box_categories, np.int32)[order]
     sizes = np.frombuffer(content.sizes).reshape(-1, 2)
-    of_document = documents(content.names, content.documents)
-    for row, (home, document) in enumerate(zip(homes, of_document, strict=True)):
+    for row, home in enumerate(homes):
         name = os.path.basename(content.names[row])
+        document = content.documents[row] or rule(content.names[row])
         seen[home][name] += 1
         path = Path(home, name)
         width, height = sizes[row].tolist()

@@ -62,16 +62,17 @@ def read_csv_boxes(path: Path) -> Pages:
     order = np.argsort(box_pages, kind="stable")
     starts = np.searchsorted(box_pages[order], np.arange(len(homes) + 2))
     boxes, box_labels = content.boxes[order], content.labels[order]
-    rule = naming(name for home in sorted(rows) for name in rows[home])
+    places = {home: os.path.relpath(home, file.parent) for home in sorted(rows)}
+    rule = naming(os.path.join(place, name) for home, place in places.items() for name in rows[home])
     pages = Pages()
-    for home in sorted(rows):
+    for home, place in places.items():
         for name in sorted(rows[home]):
             image = Path(home, name)
             size = image_size(image)
             first, last = starts[rows[home][name] : rows[home][name] + 2]
             labels = [content.classes[label] for label in box_labels[first:last].tolist()]
             kept = keep_valid(boxes[first:last].tolist(), labels, size, pages.dropped, image)
-            pages.add("all", Page(image, rule(name), size, *kept))
+            pages.add("all", Page(image, rule(os.path.join(place, name)), size, *kept))
     return pages
 
 

@@ -35,8 +35,9 @@ def read_ctdar(path: Path) -> Pages:
     counted. The image is the one with the XML's stem, whatever its suffix (in the archival part the XML's
     own `filename` may end in .xml): the one beside the XML first, then that of the same track, never one of
     another split. It may also be the one with the stem of `filename`. Its header tells the size. A page that
-    several tracks share is read once, from track A where it has it; its other truths are counted. An image
-    without truth is counted and left out. Each image is a document of its own: names tell nothing more.
+    several tracks share is read once, from track A where it has it; its other truths are counted, as is a
+    second truth of one image. Pages of one name in several folders of a track are pages of their own. An
+    image without truth is counted and left out. Each image is a document of its own: names tell nothing more.
 
     Source: Gao et al., "ICDAR 2019 Competition on Table Detection and Recognition (cTDaR)";
     github.com/cndplab-founder/ICDAR2019_cTDaR.
@@ -60,25 +61,31 @@ def read_ctdar(path: Path) -> Pages:
     )
     in_splits = any(split != "all" for split, *_ in truths)
     pages = Pages()
-    read: set[tuple[str, str]] = set()
+    tracks: dict[tuple[str, str], str] = {}  # of the first truth of each split and stem
+    used: set[tuple[str, str]] = set()
+    read = 0
     annotated: set[str] = set()
     missing: list[Path] = []
-    for split, _, place, name in truths:
+    for split, track, place, name in truths:
         file, stem = path / place / name, name[:-4]
         if split == "all" and in_splits:
             pages.dropped.note("annotation outside the folders of train and test", file)
             annotated.add(stem)
             continue
-        if (split, stem) in read:
+        if tracks.setdefault((split, stem), track) != track:
             pages.dropped.note("page of another track as well", file)
             continue
-        read.add((split, stem))
+        read += 1
         root = _root(file)
         written = _written_stem(root, place, file)
         image = _nearest(of_stem.get(stem) or of_stem.get(written) or [], place)
         if image is None:
             missing.append(file)
             continue
+        if (split, image) in used:
+            pages.dropped.note("second truth of an image", file)
+            continue
+        used.add((split, image))
         annotated.add(os.path.splitext(os.path.basename(image))[0])
         size = image_size(path / image)
         boxes = _boxes(root, file)
@@ -86,7 +93,7 @@ def read_ctdar(path: Path) -> Pages:
         pages.add(split, Page(path / image, stem, size, *kept))
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(read)} images are missing in {path}; the first is that of {missing[0]}"
+            f"{len(missing)} of {read} images are missing in {path}; the first is that of {missing[0]}"
         )
     for stem in sorted(of_stem.keys() - annotated):
         for image in sorted(of_stem[stem]):

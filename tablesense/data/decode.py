@@ -98,12 +98,23 @@ def displayed_size(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             # A PNG would be decoded to find what stands behind its pixels.
             exif = image.format not in ("PNG", "TIFF") or (image.format == "PNG" and "exif" in image.info)
-            turned = exif and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-            return (image.height, image.width) if turned else image.size
+            return (image.height, image.width) if exif and orientation(image) >= 5 else image.size
     except UnidentifiedImageError:
         raise OSError("neither a PDF nor an image that Pillow reads") from None
     except Image.DecompressionBombError as error:
         raise OSError(f"{str(error).partition(',')[0]}: scale it down") from error
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF's orientation of an open image: 1 where there is none, or none that can be read.
+
+    Of 1 to 8, those from 5 on exchange width and height.
+    """
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged EXIF leads Pillow to whatever error; the picture may be good all the same
+        return 1
+    return int(found) if found in range(1, 9) else 1
 
 
 # -- images ----------------------------------------------------------------------------------------
@@ -129,11 +140,11 @@ def _decode_image(file: IO[bytes], number: int, size: Size | None, longest_side:
     if longest_side is not None and image.format in ("JPEG", "MPO"):
         scale = longest_side / max(image.size)
         image.draft(image.mode, (int(image.width * scale), int(image.height * scale)))
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    turned = orientation(image)
     tags = dict(getattr(image, "tag_v2", {}))
     image.load()
-    turn = _turn(orientation, image, size)
-    image = _as_grey_or_rgb(image, tags)
+    turn = _turn(turned, image, size)
+    image = as_grey_or_rgb(image, tags)
     if longest_side is not None and longest_side < max(image.size):
         image = Image.fromarray(_shrink(np.array(image), longest_side))
     return image if turn is None else image.transpose(turn)
@@ -181,20 +192,20 @@ def _no_more_than_pixels(png: bytes) -> bool:
     return False
 
 
-def _turn(orientation: Any, image: Image.Image, size: Size | None) -> Image.Transpose | None:
+def _turn(turned: int, image: Image.Image, size: Size | None) -> Image.Transpose | None:
     """What is left to do to a loaded image: Pillow makes a TIFF upright itself, and nothing else."""
-    if orientation not in _TURNS:
+    if turned not in _TURNS:
         return None
     upright = stored = image.size
-    if orientation >= 5:
+    if turned >= 5:
         if image.format == "TIFF":
             stored = stored[::-1]
         else:
             upright = upright[::-1]
     as_stored = size is not None and not _fits(upright, size) and _fits(stored, size)
     if image.format == "TIFF":
-        return _TURNS[{6: 8, 8: 6}.get(orientation, orientation)] if as_stored else None
-    return None if as_stored else _TURNS[orientation]
+        return _TURNS[{6: 8, 8: 6}.get(turned, turned)] if as_stored else None
+    return None if as_stored else _TURNS[turned]
 
 
 def _fits(size: Size, frame: Size) -> bool:
@@ -202,7 +213,16 @@ def _fits(size: Size, frame: Size) -> bool:
     return abs(size[0] * frame[1] - size[1] * frame[0]) <= 0.02 * size[0] * frame[1]
 
 
-def _as_grey_or_rgb(image: Image.Image, tags: dict[int, Any]) -> Image.Image:
+def as_grey_or_rgb(image: Image.Image, tags: dict[int, Any]) -> Image.Image:
+    """A picture of any kind in 8 bits, grey or RGB, as it is displayed: transparency lies on white.
+
+    Args:
+        image: Upright or not; that stays.
+        tags: TIFF's, which tell the number of bits and whether 0 is white; {} for other formats.
+
+    Raises:
+        ValueError: Grey levels that are not of 8 or 16 bits.
+    """
     if image.mode.startswith("I"):
         grey = np.asarray(image)
         bits = min(tags.get(_BITS, (16,))[0], 16)

@@ -27,7 +27,7 @@ from tablesense.files import cache_folder
 
 EXPECTED = "Hugging Face rows (dataset_info.json and state.json, or *.parquet)"
 
-VERSION = 1
+VERSION = 2
 """Part of the name of extracted data: raise it with every change to `_record`."""
 
 _DICT, _STATE, _INFO = "dataset_dict.json", "state.json", "dataset_info.json"
@@ -68,9 +68,9 @@ def read_huggingface(path: Path) -> Pages:
     name, or a number, which is then called `class_<number>`. A row without objects is a page without tables.
     Where there are `width` and `height`, boxes are in a frame of that size, else in the image's
     pixels. The document is the column `document` or `doc_name`, else told by the image's own name (see
-    `documents.naming`). The split is told by its name or the file's (see `splits.split_of`), else it is
-    "all"; where some name one, other rows are left out and counted. So are rows without an image, or with
-    one that cannot be read.
+    `documents.naming`); where all images have one name, each is its own. The split is told by its name or
+    the file's (see `splits.split_of`), else it is "all"; where some name one, other rows are left out and
+    counted. So are rows without an image, or with one that cannot be read.
 
     The hub's habit is COCO's boxes, `[x, y, width, height]`, but some data sets hold corners
     `[x0, y0, x1, y1]`, and nothing in them says so: for those there is `read_huggingface_xyxy`, the
@@ -124,7 +124,8 @@ def _read(path: Path, corners: bool) -> Pages:
         raise UserError(f"{path} does not exist: expected a folder with {EXPECTED}, or one .parquet")
     root = path.parent if path.is_file() else path
     place = _extracted(path, root)
-    rule = naming(row["name"] for row in _rows(place) if "name" in row)
+    key = "file" if _one_name(place) else "name"
+    rule = naming(row.get("path") or row[key] for row in _rows(place) if "name" in row)
     pages = Pages()
     for fault, count in json.loads((place / _DONE).read_text(encoding="utf-8"))["left out"].items():
         pages.dropped.note("rows of a split that is none of train, val and test", fault)
@@ -143,7 +144,7 @@ def _read(path: Path, corners: bool) -> Pages:
             impossible += not _possible(ways[corners], width, height)
             possible_otherwise += _possible(ways[not corners], width, height)
         file = root / row["path"] if "path" in row else place / row["file"]
-        document = row.get("document") or rule(row["name"])
+        document = row.get("document") or rule(row.get("path") or row[key])
         kept = keep_valid(as_read, row["labels"], size, pages.dropped, file)
         pages.add(row["split"], Page(file, document, size, *kept))
     if impossible >= max(1, _SEVERAL * boxes) and possible_otherwise == boxes:
@@ -155,6 +156,13 @@ def _read(path: Path, corners: bool) -> Pages:
             f"read it as the format {key}"
         )
     return pages
+
+
+def _one_name(place: Path) -> bool:
+    """Whether several images are all of one name, such as "image.png", which then tells no document."""
+    names = (row["name"] for row in _rows(place) if "file" in row)
+    first, second = next(names, None), next(names, None)
+    return second is not None and first == second and all(name == first for name in names)
 
 
 def _corners(numbers: Iterable[float]) -> Box:
@@ -374,7 +382,7 @@ def _record(row: Row, columns: _Columns, where: str, number: int, root: Path, pl
             record["size"] = image_size(file)
         except (UserError, Image.DecompressionBombError):
             return {"fault": "unreadable image", "where": where}
-    if columns.document and row[columns.document]:
+    if columns.document and row[columns.document] not in (None, ""):
         record["document"] = str(row[columns.document])
     return record
 

@@ -19,7 +19,7 @@ from tablesense.data.table import Pages, progress
 from tablesense.errors import UserError
 from tablesense.files import cache_folder
 
-VERSION = 2
+VERSION = 3
 """Part of an index's name: raise it with every change to what a reader yields, or to the columns."""
 
 LARGE = 20_000
@@ -83,7 +83,9 @@ def open_index(path: Path, format: str, read: Callable[[Path], Pages], least: in
         folders = {os.path.abspath(name) for table in pages.splits.values() for name in table.folders}
         if len(folders) <= _MANY:
             traces = _traces(folders) | traces
-        manifest = json.dumps({"path": str(path.resolve()), "format": format, "traces": traces})
+        # In one order, as the folder's name is made of it: the order in a set differs between processes.
+        said = {"path": str(path.resolve()), "format": format, "traces": traces}
+        manifest = json.dumps(said, sort_keys=True)
         folder = home / f"{stem}-v{VERSION}-{sha256(manifest.encode()).hexdigest()[:16]}"
         try:
             _write(pages, manifest, folder)

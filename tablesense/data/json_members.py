@@ -128,7 +128,8 @@ class _Text:
             except ValueError as error:  # a number of thousands of digits
                 self.fail(str(error))
             else:
-                if end < len(self.part) or self.ended:  # else a number may go on
+                # A number may go on where the part ends; of "0." and "0e+" it ends before the last two.
+                if end + 2 < len(self.part) or self.ended:
                     self.at = end
                     return value
             self._read_on()

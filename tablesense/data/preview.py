@@ -131,7 +131,7 @@ def run(arguments: list[str]) -> int:
         if views:
             seen = "is a view" if views == 1 else f"are {views} views"
             what += f". Beside each {seen} of it as training with data.augment={options.augment} sees it"
-        content = html(leaves, options.path.resolve().stem, what, classes).encode()
+        content = html(leaves, options.path.resolve().stem, what, classes).encode("utf-8", "replace")
     _write(output, content)
     print(f"preview: {output} ({len(leaves)} pages, {len(content) / 1e6:.1f} MB)")
     return 0

@@ -31,7 +31,7 @@ FORMATS: dict[str, Callable[[Path], Pages]] = {
 
 _LOOKS: dict[str, Callable[[Path], object]] = {
     "huggingface": huggingface.looks_like_huggingface,
-    "coco": coco.annotation_files,
+    "coco": coco.looks_like_coco,
     "yolo": yolo.looks_like_yolo,
     "icdar2013": icdar2013.looks_like_icdar2013,
     "ctdar": ctdar.looks_like_ctdar,
@@ -143,6 +143,8 @@ def recognise(path: Path) -> str:
         return "huggingface"  # which describes itself in .json files
     if not found and len(list(path.glob("*.csv"))) == 1:
         return "csv"  # without the columns of a box: its reader says which are lacking
+    if not found and coco.annotation_files(path):
+        return "coco"  # likewise
     if not found:
         raise UserError(f"no annotations in {path}: expected {EXPECTED}; found {contents(path)}")
     if len(found) > 1:

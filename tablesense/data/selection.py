@@ -150,7 +150,15 @@ class Selection:
         splits, source = self._splits(name), self.named[name]
         train, val = splits.get("train") or splits.get("all"), splits.get("val")
         if source.role == "val":
+            if not val and source.path is not None and self._trained_on(source.path):
+                raise UserError(
+                    f"{self._key}: {source.path} is trained on and has no val split: give it once, with the "
+                    "role both, and documents are held back"
+                )
             return None, val or train
+        if splits.get("train") and (unsplit := splits.get("all")):
+            self.dropped["page of no split, beside those of train"] += len(unsplit)
+            warn("%s: %d pages of no split are not used beside those of train", source.path, len(unsplit))
         if val or not train or self.val_path is not None or source.role == "train":
             return train, val
         if not 0 < self.val_fraction < 1:
@@ -169,11 +177,17 @@ class Selection:
             )  # fmt: skip
         return train, val
 
+    def _trained_on(self, path: Path) -> bool:
+        paths = [self.named[name].path for name in self._with("train")]
+        return _resolved(path) in [_resolved(each) for each in paths if each is not None]
+
     def _other(self, split: Split, path: Path) -> Mix:
         """The `split` of another data set, or all its pages where it has none of that name."""
         key = f"data.{split}_path"
         splits = self._read(key, path, self.format, None, None)
         chosen = splits.get(split)
+        if not chosen and self._trained_on(path):
+            warn("%s: %s is trained on and has no %s split: scores come out too high", key, path, split)
         return self._checked({split: chosen} if chosen else splits, split, key)
 
     def _read(
@@ -239,3 +253,7 @@ class Selection:
             self.dropped["of a class that is not looked for"] += unknown.total()
             warn("%s pages: boxes of classes that are not looked for: %s", split, counts)
         return mix
+
+
+def _resolved(path: Path) -> Path:
+    return Path(path).expanduser().resolve()

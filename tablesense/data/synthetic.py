@@ -19,9 +19,6 @@ from tablesense.errors import UserError
 from tablesense.files import cache_folder
 
 if TYPE_CHECKING:
-    from PIL import Image
-
-    from tablesense.data.page import Box
     from tablesense.data.typesetting.workers import Job
 
 Difficulty = Literal["standard", "hard"]
@@ -72,22 +69,6 @@ class SyntheticConfig:
             raise UserError(
                 f"difficulty: expected {' or '.join(get_args(Difficulty))}, found {self.difficulty}"
             )
-
-
-def typeset_page(seed: str) -> tuple[Image.Image, list[Box]]:
-    """Set one synthetic page.
-
-    Args:
-        seed: Everything on the page follows from it, on machines with the same fonts.
-
-    Returns:
-        The page as RGB, 640 pixels on its longest side, and the exact ink bounds of each table as
-        xyxy pixels, captions and notes excluded. A third of all pages have no table.
-    """
-    from tablesense.data.typesetting import set_page  # typst, NumPy and Pillow
-
-    page = set_page(seed)
-    return page.image, page.boxes
 
 
 def synthesize(

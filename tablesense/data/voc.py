@@ -73,7 +73,7 @@ def read_voc(path: Path) -> Pages:
     objects are tables like others. A corner that is missing or not a number is an error; nan is
     counted "not finite" and corners in the wrong order "zero area", as in the other readers. The page's
     size is `<size>`, or the image's own where that is missing or 0. The document is told by the XML's
-    name, see `documents.documents`.
+    name, see `documents.naming`.
 
     Memory is for the names of the files and the pages' columns; one XML is held at a time.
 
@@ -93,7 +93,7 @@ def read_voc(path: Path) -> Pages:
     if not files.annotations:
         raise UserError(f"no annotations in {path}: expected {EXPECTED}; found {contents(path)}")
     pages = Pages()
-    document = naming(chain.from_iterable(files.annotations.values()))
+    document = naming(join(place, name) for place, names in files.annotations.items() for name in names)
     places = _image_places(files)
     used: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for place, name, splits in _in_splits(path, files, pages.dropped):
@@ -110,7 +110,7 @@ def read_voc(path: Path) -> Pages:
         image_file = Path(os.path.join(path, at, image))
         size = _size(root, file) or image_size(image_file)
         boxes, labels = keep_valid(*_objects(root, file), size, pages.dropped, file)
-        page = Page(image_file, document(name), size, boxes, labels)
+        page = Page(image_file, document(join(place, name)), size, boxes, labels)
         for split in splits:
             if image in used[split][at]:
                 raise UserError(f"{image_file} is the image of {file} and of another annotation: keep one")

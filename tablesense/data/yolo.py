@@ -91,7 +91,7 @@ def read_yolo(path: Path) -> Pages:
     folders = list(chain.from_iterable(data.splits.values()))
     if not folders:
         raise UserError(f"no images in {path}: expected {EXPECTED}; found {contents(data.root)}")
-    rule = naming(name for folder in folders for name in folder.names)
+    rule = naming(os.path.join(folder.place, name) for folder in folders for name in folder.names)
     labelled = False
     for split, of_split in data.splits.items():
         if not any(True for _ in _label_files(data.root, of_split)):
@@ -113,7 +113,8 @@ def read_yolo(path: Path) -> Pages:
                     kept = keep_valid([scaled], [label], size, pages.dropped, where)
                     boxes += kept[0]
                     labels += kept[1]
-                pages.add(split, Page(image, rule(name), size, tuple(boxes), tuple(labels)))
+                document = rule(os.path.join(folder.place, name))
+                pages.add(split, Page(image, document, size, tuple(boxes), tuple(labels)))
     if not labelled:
         looked_for = data.root / _label_places(folders[0].place)[0] / f"{_stem(folders[0].names[0])}.txt"
         raise UserError(f"no label file for any image of {path}: the first that lacks is {looked_for}")
@@ -307,7 +308,9 @@ def _undescribed(path: Path, places: list[str], dropped: Faults) -> _DataSet:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file} cannot be read as a list of class names: {error}") from error
-    return _DataSet(path, dict(enumerate(line.strip() for line in lines if line.strip())), splits)
+    # An empty line is a class that no row has: those below it keep their numbers.
+    classes = {i: name for i, line in enumerate(lines) if (name := line.strip())}
+    return _DataSet(path, classes, splits)
 
 
 def _descriptions(folder: Path) -> list[Path]:

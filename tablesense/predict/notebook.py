@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tablesense.data.decode import _as_grey_or_rgb
+from tablesense.data.decode import as_grey_or_rgb
 from tablesense.errors import UserError
 from tablesense.predict.detecting import detect
 from tablesense.predict.eager import TorchNetwork
@@ -120,7 +120,7 @@ class _Shelf:
     def _keep_image(self, image: Image.Image) -> Document:
         place = self._place(".png")
         try:
-            plain = _as_grey_or_rgb(image, dict(getattr(image, "tag_v2", {}))).copy()
+            plain = as_grey_or_rgb(image, dict(getattr(image, "tag_v2", {}))).copy()
         except (OSError, ValueError) as error:
             raise UserError(f"detect: a PIL image of mode {image.mode} cannot be read: {error}") from error
         plain.info = {}  # an orientation would be applied

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -17,13 +18,15 @@ import pytest
 import yaml
 from PIL import Image
 
+from tablesense.data import index
 from tablesense.data.check import kinds, run
 from tablesense.data.check.boxes import MANY
 from tablesense.data.check.fingerprint import alike, fingerprint, near_pairs
 from tablesense.data.check.look import look_at
 from tablesense.data.check.survey import IMAGE_SIZE
 from tablesense.data.page import Page
-from tablesense.data.synthetic import typeset_page
+from tablesense.data.reading import read_pages
+from tablesense.data.typesetting import set_page
 from tablesense.detr import DetrConfig
 from tablesense.errors import UserError
 
@@ -318,7 +321,7 @@ def test_copies_of_pages_are_found_whatever_their_encoding_and_size(
 ) -> None:
     folder = tmp_path / "data"
     (folder / "images").mkdir(parents=True)
-    pages = [typeset_page(f"check/{i}")[0] for i in range(8)]
+    pages = [set_page(f"check/{i}").image for i in range(8)]
     for i, page in enumerate(pages):
         page.save(folder / "images" / f"{'train' if i < 6 else 'val'}{i}.png")
     copies = {
@@ -444,6 +447,28 @@ def test_faults_are_printed_the_worst_first_within_80_columns(
     assert "1 error and 2 warnings: do not train on this data set as it is." in out
     report = out.partition("For a recipe")[0].partition("\n")[2]
     assert max(map(len, report.splitlines())) <= 80
+
+
+def test_a_class_s_name_is_printed_as_it_is(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split, pages in {"train": ("a_0.png", "b_1.png"), "val": ("c_0.png",)}.items():
+        categories = [{"id": 1, "name": "table [/a]"}, {"id": 2, "name": "figure [/b]"}]
+        boxes = [{"image_id": 0, "category_id": kind, "bbox": BOX} for kind in (1, 2)]
+        write_split(data, split, {page: [] for page in pages}, annotations=boxes, categories=categories)
+    run([str(data), "--workers=1"])
+    out = capsys.readouterr().out
+    assert "classes  table [/a] 2" in out
+    assert "not looked for: figure [/b] 2" in out
+
+
+def test_its_recipe_finds_the_index_that_the_check_made(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    keep_all = partial(index.open_index, least=1)
+    monkeypatch.setattr("tablesense.data.reading.open_index", keep_all)
+    _, found = check(capsys, data)
+    read_pages(Path(found["data"]["path"]), found["data"]["format"])
+    assert len(list((tmp_path / "cache/tablesense/index").glob("*"))) == 1
 
 
 def test_what_a_reader_leaves_out_by_a_reason_of_its_own_is_said(

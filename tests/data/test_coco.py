@@ -17,6 +17,7 @@ from pycocotools import mask
 
 from tablesense.data.coco import read_coco
 from tablesense.data.folder import contents, locate_folders
+from tablesense.data.json_members import members
 from tablesense.errors import UserError
 
 Write = Callable[..., None]
@@ -172,17 +173,30 @@ def test_documents(tmp_path: Path, write_images: Write, names: list[str], docume
     assert [page.document for page in read_coco(tmp_path).splits["all"]] == documents
 
 
+def test_a_file_for_each_document_tells_its_pages_from_those_of_the_others(
+    tmp_path: Path, write_images: Write
+) -> None:
+    names = {kind: [f"report_{kind}_{page}.png" for page in range(3)] for kind in "abc"}
+    for kind, pages in names.items():
+        write_coco(tmp_path / "annotations" / f"report{kind}.json", pages)
+        write_images(*(f"images/{page}" for page in pages))
+    documents = [page.document for page in read_coco(tmp_path).splits["all"]]
+    assert documents == [f"report_{kind}" for kind in "abc" for _ in range(3)]
+
+
 def test_an_image_says_which_document_it_is_of(tmp_path: Path, write_images: Write) -> None:
     images = [
         {"id": 0, "file_name": "a_1.png", "document": "report"},
         {"id": 1, "file_name": "a_2.png", "doc_name": "report.pdf"},
         {"id": 2, "file_name": "a_3.png"},
-        {"id": 3, "file_name": "b_3.png"},
+        {"id": 3, "file_name": "b_3.png", "document": ""},
+        {"id": 4, "file_name": "b_4.png", "document": 0},
+        {"id": 5, "file_name": "b_5.png", "document": None, "doc_name": 7},
     ]
     write_coco(tmp_path / "annotations.json", [], images=images)
     write_images(*(str(image["file_name"]) for image in images))
     documents = [page.document for page in read_coco(tmp_path).splits["all"]]
-    assert documents == ["report", "report.pdf", "a", "b"]
+    assert documents == ["report", "report.pdf", "a", "b", "0", "7"]
 
 
 def test_missing_images_are_counted_and_the_first_named(tmp_path: Path, write_images: Write) -> None:
@@ -338,6 +352,19 @@ def test_it_does_not_matter_where_the_parts_of_a_file_end(
             assert [page.path.name for page in expected["all"]] == names
             monkeypatch.setattr("tablesense.data.json_members.CHUNK", chunk)
         assert read_coco(tmp_path).splits == expected
+
+
+@pytest.mark.parametrize("chunk", range(1, 12))
+def test_a_number_is_read_to_its_end_wherever_a_part_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    monkeypatch.setattr("tablesense.data.json_members.CHUNK", chunk)
+    numbers = "0.12, 7, 1e-3, 2E+5, -40.25"
+    (tmp_path / "a.json").write_text(f'{{"numbers": [{numbers}], "last": 0.5}}')
+    found = {
+        key: list(value) if key == "numbers" else value for key, value in members(tmp_path / "a.json", "")
+    }
+    assert found == {"numbers": [0.12, 7, 1e-3, 2e5, -40.25], "last": 0.5}
 
 
 def test_a_file_is_never_in_memory_as_a_whole(tmp_path: Path, write_images: Write) -> None:

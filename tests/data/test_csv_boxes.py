@@ -202,3 +202,11 @@ def test_the_document_is_the_name_less_its_page_number(tmp_path: Path, write_ima
     write_images(*names)
     documents = [page.document for page in read_csv_boxes(tmp_path).splits["all"]]
     assert documents == ["annual_report_2020", "annual_report_2020", "annual_report_2021"]
+
+
+def test_a_folder_is_a_document_where_names_repeat(tmp_path: Path, write_images: Write) -> None:
+    names = [f"{folder}/page_{page}.png" for folder in "ab" for page in (1, 2)]
+    write_csv(tmp_path, *(f"{name},1,2,30,40,table" for name in names))
+    write_images(*(f"images/{name}" for name in names))
+    documents = [page.document for page in read_csv_boxes(tmp_path).splits["all"]]
+    assert documents == ["images/a/page"] * 2 + ["images/b/page"] * 2

@@ -72,6 +72,18 @@ def test_a_page_of_several_tracks_is_read_once_from_track_a(tmp_path: Path, writ
     assert pages.dropped == {"page of another track as well": 2}
 
 
+def test_the_same_name_in_two_folders_of_a_track_is_two_pages(tmp_path: Path, write_images: Write) -> None:
+    write_truth(tmp_path, "one/p1", "two/p1")
+    write_images("one/p1.jpg", "two/p1.jpg")
+    pages = read_ctdar(tmp_path)
+    assert [page.path for page in pages.splits["all"]] == [tmp_path / "one/p1.jpg", tmp_path / "two/p1.jpg"]
+    assert not pages.dropped
+    (tmp_path / "two/p1.jpg").unlink()
+    pages = read_ctdar(tmp_path)
+    assert [page.path for page in pages.splits["all"]] == [tmp_path / "one/p1.jpg"]
+    assert pages.dropped == {"second truth of an image": 1}
+
+
 def test_the_same_name_in_training_and_test_is_two_pages(tmp_path: Path, write_images: Write) -> None:
     write_truth(
         tmp_path, "training/TRACKB1/ground_truth/cTDaR_t00827", "test_ground_truth/TRACKA/cTDaR_t00827"

@@ -511,6 +511,42 @@ def test_it_is_said_when_one_document_is_most_of_what_is_held_back(
     ]
 
 
+def test_pages_that_are_trained_on_are_not_validated_on_as_well(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = write_pages(tmp_path / "one", train=tables(*"abcde"))
+    (tmp_path / "link").symlink_to(one)
+    for role in ("train", "both"):
+        again = source(tmp_path / "link", name="again", role="val")
+        data = build(None, sources=[source(one, role=role), again])
+        assert message(lambda data=data: data.val_pages) == (  # type: ignore[misc]
+            f"data.sources: {tmp_path / 'link'} is trained on and has no val split: give it once, with the "
+            "role both, and documents are held back"
+        )
+    assert not caplog.messages
+    assert len(build(one, val_path=one, augment="none").val_pages) == 10  # as one who wants it may have it
+    assert caplog.messages == [
+        f"data.val_path: {one} is trained on and has no val split: scores come out too high"
+    ]
+    write_pages(one, val=tables("v"))
+    data = build(None, sources=[source(one, role="train"), source(one, name="again", role="val")])
+    assert names(data.val_pages) == ["v_0.png", "v_1.png"]
+
+
+def test_pages_of_no_split_beside_those_of_train_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_pages(tmp_path, train=tables("a", "b"), val=tables("c"))
+    write_pages(tmp_path / "train", all=tables("d"))
+    for name in ("d_0.png", "d_1.png"):
+        (tmp_path / "train" / "images" / name).rename(tmp_path / "train" / name)
+    (tmp_path / "train" / "annotations.json").rename(tmp_path / "train_val.json")
+    data = build(tmp_path)
+    assert (len(data.train_pages), len(data.val_pages)) == (4, 2)
+    assert data.dropped == {"page of no split, beside those of train": 2}
+    assert caplog.messages == [f"{tmp_path}: 2 pages of no split are not used beside those of train"]
+
+
 def test_sources_that_cannot_be_mixed_are_refused(tmp_path: Path) -> None:
     one = write_pages(tmp_path / "one", train=tables("a", "b"), val=tables("v"))
     assert message(lambda: build(one, sources=[source(one)])) == (

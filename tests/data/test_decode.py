@@ -19,7 +19,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tablesense.data import decode as module
+from tablesense.data.check.look import look_at
 from tablesense.data.decode import decode, displayed_size
+from tablesense.data.page import Page
 
 WIDTH, HEIGHT = 60, 40
 CMYK = (200, 40, 90, 30)
@@ -75,6 +77,17 @@ def test_formats_come_as_they_were_saved(tmp_path: Path, mode: str, suffix: str)
     pattern(mode).save(tmp_path / f"a.{suffix}", **options)
     expected = pattern(mode).convert("RGB") if suffix in ("gif", "webp") else pattern(mode)
     assert same(decode(tmp_path / f"a.{suffix}"), expected, 12 if suffix == "jpg" else 0)
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage!garbage!", "ASCII"])
+def test_damaged_exif_leaves_the_picture_as_it_is_stored(tmp_path: Path, exif: bytes | str) -> None:
+    if isinstance(exif, str):  # an orientation that is a text
+        tag = b"\x12\x01\x02\x00\x04\x00\x00\x00six\0"
+        exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0" + tag + bytes(4)
+    pattern().save(tmp_path / "a.jpg", quality=95, dpi=(150, 150), exif=exif)
+    assert displayed_size(tmp_path / "a.jpg") == (WIDTH, HEIGHT)
+    assert same(decode(tmp_path / "a.jpg"), pattern(), 12)
+    assert not look_at([Page(tmp_path / "a.jpg", "a", (WIDTH, HEIGHT))], 64).faults
 
 
 def test_a_palette_comes_as_its_colours(tmp_path: Path) -> None:

@@ -6,7 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tablesense.data.documents import documents, naming
+from tablesense.data.documents import naming
+
+
+def documents(names: list[str]) -> list[str]:
+    rule = naming(names)
+    return [rule(name) for name in names]
 
 
 @pytest.mark.parametrize(
@@ -34,8 +39,20 @@ def test_a_number_that_tells_all_images_apart_is_part_of_it() -> None:
     assert documents([]) == []
 
 
-def test_what_the_annotations_say_goes_first() -> None:
-    assert documents(["a_1.png", "b_1.png", "b_2.png"], ["x", None, ""]) == ["x", "b", "b"]
+def test_names_that_occur_in_several_folders_make_these_the_documents() -> None:
+    pages = [f"{folder}/page_{page}.xml" for folder in "abc" for page in range(3)]
+    assert documents(pages) == [f"{folder}/page" for folder in "abc" for _ in range(3)]
+    assert documents(["train/a/img_1.png", "test/b/img_1.png"]) == ["a/img", "b/img"]
+
+
+def test_folders_are_no_documents_where_no_name_repeats_or_they_are_splits() -> None:
+    assert documents(["a/img_1.png", "b/img_2.png"]) == ["img_1", "img_2"]
+    assert documents(["train/img_1.png", "train/img_2.png", "test/./img_1.png"]) == [
+        "img_1",
+        "img_2",
+        "img_1",
+    ]
+    assert documents(["a/x_1.png", "b/x_1.png", "b/y_1.png"]) == ["x", "x", "y"]
 
 
 def test_the_rule_is_told_from_the_first_two_documents() -> None:

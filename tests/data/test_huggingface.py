@@ -150,6 +150,16 @@ def test_sizes_and_documents_of_their_own(tmp_path: Path) -> None:
     assert only(read_huggingface(tmp_path / "b.parquet")).size == (100, 80)
 
 
+def test_one_name_for_all_images_tells_no_document(tmp_path: Path) -> None:
+    image = ({"bytes": encoded(), "path": "image.png"}, datasets.Image())
+    parquet(tmp_path / "a.parquet", rows(3, image=image))
+    (table,) = read_huggingface(tmp_path / "a.parquet").splits.values()
+    assert len({page.document for page in table}) == 3
+    number = datasets.Value("int32")
+    parquet(tmp_path / "b.parquet", rows(1, image=image, document=(0, number)))
+    assert only(read_huggingface(tmp_path / "b.parquet")).document == "0"
+
+
 def test_parquet_of_another_library(tmp_path: Path) -> None:
     """Without the features that `datasets` adds, an image is bytes, and a category a number."""
     import pyarrow

@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -287,6 +289,27 @@ def test_processes_that_build_at_once_all_find_it(data: Path) -> None:
         process.join()
         assert process.exitcode == 0
     assert len(kept(data)) == 1
+
+
+def test_processes_give_an_index_the_same_name(data: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from tablesense.data.index import open_index;"
+        "from tablesense.data.page import Page; from tablesense.data.table import Pages\n"
+        "def read(path):\n"
+        "    pages = Pages()\n"
+        "    for folder in ('.', 'a', 'a/b'):\n"
+        "        pages.add('train', Page(path / folder / '1.png', 'd', (9, 9)))\n"
+        "    return pages\n"
+        "open_index(Path(sys.argv[1]), 'x', read, least=1)"
+    )
+    found = set()
+    for seed in "1234":  # the order in a set of texts follows from it
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])}
+        subprocess.run([sys.executable, "-c", program, str(data)], env=environment, check=True)
+        (folder,) = kept(data)
+        found.add(folder.name)
+        shutil.rmtree(folder)
+    assert len(found) == 1
 
 
 def test_an_open_index_outlives_its_removal(data: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -128,6 +129,19 @@ def test_an_html_page_says_what_it_shows(source: Path, tmp_path: Path) -> None:
     svgs = re.findall(r"<svg.*?</svg>", output.read_text(), re.DOTALL)
     assert len(svgs) == 12
     assert '<rect x="20.0" y="30.0" width="40.0" height="40.0"/>' in svgs[0]
+
+
+def test_a_file_name_that_is_no_text_is_shown_as_far_as_it_is(source: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"a_\xff.png")
+    try:
+        (source / "images" / "a_1.png").rename(source / "images" / name)
+    except OSError:
+        pytest.skip("this file system takes names that are UTF-8 alone")
+    truth = (source / "train.json").read_text()
+    (source / "train.json").write_text(truth.replace('"a_1.png"', json.dumps(name)))
+    output = tmp_path / "page.html"
+    run([str(source), "-o", str(output), "--augment", "none"])
+    assert "a_?.png" in output.read_text(encoding="utf-8")
 
 
 def test_an_html_page_asks_no_server_and_runs_nothing_of_the_data(source: Path, tmp_path: Path) -> None:

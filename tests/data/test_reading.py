@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tablesense.data.page import Page
-from tablesense.data.reading import FORMATS, read_pages, report, split_by_document
+from tablesense.data.reading import FORMATS, read_pages, recognise, report, split_by_document
 from tablesense.data.table import Pages, PageTable
 from tablesense.errors import UserError
 
@@ -107,6 +107,27 @@ def test_two_formats_in_one_folder_are_not_guessed_between(tmp_path: Path, write
     with pytest.raises(UserError, match=r"looks like coco and csv: say which with format"):
         read_pages(tmp_path)
     assert read_pages(tmp_path, "csv").splits["all"][0].boxes == ((1, 2, 3, 4),)
+
+
+def test_notes_beside_labels_are_no_coco(tmp_path: Path, write_images: Write) -> None:
+    """Label Studio exports YOLO with a notes.json."""
+    write_images("images/a.png")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.5\n")
+    (tmp_path / "classes.txt").write_text("table\n")
+    notes = tmp_path / "notes.json"
+    notes.write_text('{"categories": [{"id": 0, "name": "table"}], "info": {"images": 1}}')
+    assert recognise(tmp_path) == "yolo"
+    for encoding in ("utf-8", "utf-16"):
+        notes.write_text('{"categories": [], "images" :\n [], "annotations": []}', encoding=encoding)
+        with pytest.raises(UserError, match="looks like coco and yolo"):
+            recognise(tmp_path)
+
+
+def test_a_json_of_something_else_alone_is_told_what_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / "tables.json").write_text('{"pages": []}')
+    with pytest.raises(UserError, match=r"tables\.json is not COCO: expected .*; its keys are pages"):
+        read_pages(tmp_path)
 
 
 def test_data_without_one_valid_box_or_page_is_refused(tmp_path: Path, write_images: Write) -> None:

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from pypdfium2 import PdfDocument
 
-from tablesense.data.synthetic import SyntheticConfig, synthesize, synthetic_pages, typeset_page
+from tablesense.data.synthetic import SyntheticConfig, synthesize, synthetic_pages
 from tablesense.data.typesetting import SetPage, compile_page, hard, look, scripts, set_page
 from tablesense.data.typesetting.composition import PRELUDE, compose, draw_language, source
 from tablesense.data.typesetting.look import GENRES, draw_look
@@ -53,9 +53,9 @@ def images(folder: Path) -> dict[str, bytes]:
 
 def test_a_page_follows_from_its_seed(sample: list[SetPage], hard_sample: list[SetPage]) -> None:
     for i in (0, 7, 23):
-        image, boxes = typeset_page(f"test/{i}")
-        assert image.tobytes() == sample[i].image.tobytes()
-        assert boxes == sample[i].boxes
+        once = set_page(f"test/{i}")
+        assert once.image.tobytes() == sample[i].image.tobytes()
+        assert once[1:] == sample[i][1:]
         again = set_page(f"test/{i}", "hard")
         assert again.image.tobytes() == hard_sample[i].image.tobytes()
         assert again[1:] == hard_sample[i][1:]
@@ -229,7 +229,7 @@ def test_a_data_set_is_coco(folder: Path) -> None:
         image = Image.open(folder / "images" / entry["file_name"])
         assert image.size == (entry["width"], entry["height"])
         boxes = [(x, y, x + w, y + h) for a in coco.imgToAnns[number] for x, y, w, h in [a["bbox"]]]
-        assert boxes == typeset_page(f"test/{number - 1}")[1]
+        assert boxes == set_page(f"test/{number - 1}").boxes
         assert all(a["area"] > 0 for a in coco.imgToAnns[number])
 
 
@@ -307,9 +307,27 @@ def test_a_complete_data_set_is_not_set_again(folder: Path) -> None:
 def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A worker that cannot start stands for every way in which a run ends early.
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(RuntimeError, match="after 0 of 4 pages"):
+    with pytest.raises(UserError, match="failed after 0 of 4: see above"):
         synthesize(tmp_path / "pages", 4, "test")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("resource")
+    program = (
+        "import resource, sys; from pathlib import Path; from tablesense.data.synthetic import synthesize;"
+        "from tablesense.errors import UserError; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try: synthesize(Path(sys.argv[1]), 1, 'test', workers=1)\n"
+        "except UserError as error: sys.exit(str(error))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "pages")],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in run.stderr
+    assert f"a page cannot be written to {tmp_path}" in run.stderr
+    assert "a process that sets synthetic pages failed after 0 of 1: see above" in run.stderr
 
 
 def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:

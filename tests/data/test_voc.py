@@ -170,6 +170,14 @@ def test_folders_of_splits_keep_equal_names_apart(
         assert [page.path for page in found[split]] == [tmp_path / images.format(split) / "1.jpg"]
 
 
+def test_a_folder_is_a_document_where_names_repeat(tmp_path: Path, write_images: Write) -> None:
+    for folder in "ab":
+        write_xml(tmp_path / folder, "page_1", "page_2")
+        write_images(f"{folder}/page_1.jpg", f"{folder}/page_2.jpg")
+    documents = [page.document for page in read_voc(tmp_path).splits["all"]]
+    assert documents == ["a/page", "a/page", "b/page", "b/page"]
+
+
 def test_annotations_outside_the_folders_of_splits_are_counted(tmp_path: Path, write_images: Write) -> None:
     pubtables(tmp_path, write_images)
     write_xml(tmp_path, "stray")

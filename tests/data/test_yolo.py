@@ -130,6 +130,19 @@ def test_folders_without_a_description(tmp_path: Path, write_images: Write) -> N
     assert read_yolo(tmp_path).splits["all"][0].labels == ("class_0", "class_1")
 
 
+def test_an_empty_line_among_the_classes_shifts_none(tmp_path: Path, write_images: Write) -> None:
+    write_images("images/a.png")
+    write(tmp_path, labels__a=ROW.replace("0", "2", 1), classes="table\n\nfigure\n\n")
+    assert read_yolo(tmp_path).splits["all"][0].labels == ("figure",)
+
+
+def test_a_folder_is_a_document_where_names_repeat(tmp_path: Path, write_images: Write) -> None:
+    write_images(*(f"images/{folder}/page_{page}.png" for folder in "ab" for page in (1, 2)))
+    write(tmp_path, labels__a__page_1=ROW)
+    documents = [page.document for page in read_yolo(tmp_path).splits["all"]]
+    assert documents == ["images/a/page"] * 2 + ["images/b/page"] * 2
+
+
 def test_folders_of_splits_without_a_description(tmp_path: Path, write_images: Write) -> None:
     write_images("one/images/train/a.png", "one/images/val2017/b.png", "one/images/c.png")
     write(tmp_path, one__labels__train__a=ROW, one__labels__val2017__b=ROW)

@@ -22,10 +22,10 @@ from tablesense.data.check.kinds import (
     UNREADABLE,
     UPRIGHTED,
 )
+from tablesense.data.decode import orientation
 from tablesense.data.page import Page
 from tablesense.data.table import Faults
 
-_ORIENTATION = 0x0112  # EXIF's tag; 5 to 8 exchange width and height
 _PAPERS = ((210 / 25.4, 297 / 25.4), (8.5, 11.0))  # A4 and Letter, in inches
 
 
@@ -139,18 +139,18 @@ def _head(page: Page) -> _Head:
             image.seek(page.number)
         # PNG may have EXIF behind its pixels, where Pillow would decode them to find it.
         known = image.format != "PNG" or "exif" in image.info
-        orientation = image.getexif().get(_ORIENTATION, 1) if known else 1
+        turned = orientation(image) if known else 1
         try:
             dpi = float(max(image.info["dpi"]))
         except (KeyError, TypeError, ValueError):
             dpi = 0.0
         stored = upright = image.size
-        if orientation in range(5, 9):
+        if turned in range(5, 9):
             if image.format == "TIFF":  # of which Pillow says the upright size
                 stored = stored[::-1]
             else:
                 upright = upright[::-1]
-        return _Head(stored, upright, dpi, orientation)
+        return _Head(stored, upright, dpi, turned)
 
 
 def _dpi(head: _Head) -> tuple[float, bool]:

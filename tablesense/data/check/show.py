@@ -105,9 +105,9 @@ def _facts(found: Survey) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column()
     grid.add_column()
-    grid.add_row("classes", _classes(found.classes) or "none")
+    grid.add_row("classes", Text(_classes(found.classes) or "none"))
     if found.ignored:
-        grid.add_row("", f"not looked for: {_classes(found.ignored)}")
+        grid.add_row("", Text(f"not looked for: {_classes(found.ignored)}"))
     unit = "points" if found.in_points else "pixels"
     if pages := found.pages:
         size = f"{_times(pages.median)} {unit}"

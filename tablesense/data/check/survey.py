@@ -145,7 +145,7 @@ def survey(
     found = Survey(path, None if format == "auto" else format, image_size)
     try:
         found.format = found.format or reading.recognise(path)
-        pages = reading.read_pages(path, format)
+        pages = reading.read_pages(path, found.format)
     except UserError as error:
         found.refused = str(error)
         found.faults.note(kinds.REFUSED, str(error))

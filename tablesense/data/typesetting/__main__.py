@@ -36,4 +36,7 @@ def main(draft: Path, job: Job, first: int, step: int) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller ends its workers
-    main(Path(sys.argv[1]), Job(**json.loads(sys.argv[2])), int(sys.argv[3]), int(sys.argv[4]))
+    try:
+        main(Path(sys.argv[1]), Job(**json.loads(sys.argv[2])), int(sys.argv[3]), int(sys.argv[4]))
+    except OSError as error:  # most likely a full disk
+        sys.exit(f"a page cannot be written to {sys.argv[1]}: {error.strerror or error}")

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
 
+from tablesense.errors import UserError
 from tablesense.progress import progress_bar
 
 RECORD = "pages.jsonl"
@@ -56,13 +57,13 @@ def set_pages(draft: Path, job: Job, workers: int, title: str) -> None:
         title: What is said before.
 
     Raises:
-        RuntimeError: A worker failed.
+        UserError: A process that sets pages failed; it has said why.
         OSError: The draft cannot be written.
     """
     from rich.console import Console
 
     console = Console(stderr=True)
-    console.print(title, highlight=False, soft_wrap=True)
+    console.print(title, highlight=False, markup=False, soft_wrap=True)
     done = sum(1 for _ in recorded(draft))
     _mend(draft)
     scratch = draft / "scratch"
@@ -110,7 +111,10 @@ def set_pages(draft: Path, job: Job, workers: int, title: str) -> None:
                 process.wait()
             shutil.rmtree(scratch)
     if failed or done != job.pages:
-        raise RuntimeError(f"a worker that sets synthetic pages failed after {done} of {job.pages} pages")
+        raise UserError(
+            f"a process that sets synthetic pages failed after {done} of {job.pages}: see above for "
+            "the reason, then give the same command again"
+        )
 
 
 def _mend(draft: Path) -> None:
