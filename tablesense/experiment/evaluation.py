@@ -134,7 +134,9 @@ def write_truth(
     annotations: list[dict[str, Any]] = []
     for index, page in pages.items():
         width, height = page.size
-        image = {"id": index, "file_name": page.name, "width": width, "height": height, "source": page.source}
+        # A name on disk need not be UTF-8; then what is read back could not be written anywhere.
+        name = page.name.encode("utf-8", "replace").decode()
+        image = {"id": index, "file_name": name, "width": width, "height": height, "source": page.source}
         if pictures and index in pictures:
             image["picture"] = pictures[index]
         if index in fixed:

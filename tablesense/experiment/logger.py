@@ -6,13 +6,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
 from tablesense.errors import UserError
@@ -68,8 +69,14 @@ class ExperimentLogger(Callback):
         self._recorder: Recorder | None = None
         self._alarms: Alarms | None = None
         self._tracker_id: str | None = None
+        self._best_f1 = -inf
 
     # -- the beginning -----------------------------------------------------------------------------
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Forget the training before; what a checkpoint tells of it comes after this."""
+        if stage == "fit":
+            self._tracker_id, self._best_f1 = None, -inf
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log what is known before the first step."""
@@ -87,9 +94,12 @@ class ExperimentLogger(Callback):
             self._describe(trainer, module)
 
     def _describe(self, trainer: Trainer, module: Any) -> None:
+        before, self._tracker_id = self._tracker_id, None
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 self._tracker_id = logger.experiment.id
+        if self._tracker_id != before:  # a new run there, which has no best epoch yet
+            self._best_f1 = -inf
         total, trained = parameters(module)
         made_with = describe(trainer)
         self.run = {
@@ -143,7 +153,7 @@ class ExperimentLogger(Callback):
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to keep what is found."""
-        if self._recorder and not trainer.sanity_checking:
+        if self._recorder and _counts(trainer):
             loaders: Any = trainer.val_dataloaders
             pages = getattr(getattr(loaders, "dataset", None), "pages", None)
             if pages is None:  # pages of somebody's own: nothing is known of them but their tensors
@@ -161,21 +171,21 @@ class ExperimentLogger(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep what was found on a batch."""
-        if self._recorder and not trainer.sanity_checking:
+        if self._recorder and _counts(trainer):
             self._recorder.add(batch, outputs["found"])
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what was found in this epoch."""
         self._dynamics.resume(perf_counter())
-        if self._recorder is None or trainer.sanity_checking:
+        if self._recorder is None or not _counts(trainer):
             return
         metrics = _finite(trainer.callback_metrics, "val/")
         epoch = trainer.current_epoch + 1
-        before = self._recorder.info.get("best")
         self._recorder.end(epoch, metrics)
-        best = self._recorder.info.get("best")
-        if trainer.is_global_zero and best is not None and best is not before:
-            tracker.show_best(trainer.loggers, epoch, metrics)
+        if metrics.get("val/f1", -inf) > self._best_f1:
+            self._best_f1 = metrics["val/f1"]
+            if trainer.is_global_zero:
+                tracker.show_best(trainer.loggers, epoch, metrics)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log how the epoch went, and sound an alarm where it went wrong."""
@@ -186,13 +196,15 @@ class ExperimentLogger(Callback):
             values |= balance(metrics, module.loss_config)
             # The first process speaks for all: what is not defined on one must not keep another waiting.
             pl_module.log_dict(_finite(values), rank_zero_only=True)
-        if self._alarms and self._recorder and trainer.is_global_zero and "train/loss_epoch" in metrics:
+        epoch = trainer.current_epoch + 1
+        recorder = self._recorder
+        if self._alarms and recorder and recorder.epoch == epoch and "train/loss_epoch" in metrics:
             alarms = self._alarms.watch(
-                trainer.current_epoch + 1,
+                epoch,
                 metrics["train/loss_epoch"],
                 metrics.get("val/f1"),
-                self._recorder.highest,
-                self._recorder.number,
+                recorder.highest,
+                recorder.number,
             )
             for alarm in alarms:
                 log.warning("%s. %s", alarm.title, alarm.text)
@@ -211,7 +223,7 @@ class ExperimentLogger(Callback):
     @rank_zero_only
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Write down how the run ended; a run that a person interrupts has its report too."""
-        if not self.run:
+        if not self.run or trainer.state.fn != TrainerFn.FITTING:
             return
         by_hand = isinstance(exception, KeyboardInterrupt) and Trial.from_environment() is None
         self._end("interrupted" if isinstance(exception, (KeyboardInterrupt, SystemExit)) else "failed")
@@ -257,8 +269,18 @@ class ExperimentLogger(Callback):
     # -- going on ----------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """The run's id in Weights & Biases, so that a training that goes on is the same run there."""
-        return {"wandb_run_id": self._tracker_id}
+        """What makes a training that goes on the same run in Weights & Biases: its id, and its best F1."""
+        return {"wandb_run_id": self._tracker_id, "best_f1": self._best_f1}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """What `state_dict` gave; a checkpoint of an earlier version knows no best."""
+        self._tracker_id = state_dict["wandb_run_id"]
+        self._best_f1 = state_dict.get("best_f1", -inf)
+
+
+def _counts(trainer: Trainer) -> bool:
+    """Whether a validation belongs to a training, and is not the check before it."""
+    return trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
 
 
 def _finite(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

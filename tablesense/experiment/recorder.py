@@ -63,6 +63,12 @@ class Recorder:
         self._finds |= look(batch, predictions, self.info["score_threshold"])
 
     @property
+    def epoch(self) -> int:
+        """The last epoch that was written; 0 before the first, and on processes that write nothing."""
+        epoch: int = self.info.get("last", {}).get("epoch", 0)
+        return epoch
+
+    @property
     def highest(self) -> float:
         """The highest score of this epoch."""
         return max((score for page in self._finds.values() for score in page.scores), default=0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,14 @@ def test_pycocotools_scores_the_files_as_the_metric_does(tmp_path: Path, pages: 
         evaluation.summarize()
     assert 0.1 < evaluation.stats[0] < 0.95
     assert evaluation.stats[0] == pytest.approx(float(metric.compute()["map"]), abs=1e-6)
+
+
+def test_a_name_that_is_not_utf_8_can_be_written_wherever_it_is_shown(
+    tmp_path: Path, pages: list[Page]
+) -> None:
+    odd = pages[0].path.rename(tmp_path / "\udcdcbersicht.png")
+    record(tmp_path, [replace(page, path=odd) for page in pages[:-1]] + pages[-1:])
+    assert read_evaluation(tmp_path, "best")[0].name.encode() == b"?bersicht.png"
 
 
 def test_only_a_higher_f1_is_a_new_best_epoch(tmp_path: Path, pages: list[Page]) -> None:

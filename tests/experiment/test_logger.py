@@ -46,7 +46,13 @@ DYNAMICS = {
 
 
 def fit(
-    folder: Path, pages: Path, logger: Any, config: LoggingConfig | None = None, **options: Any
+    folder: Path,
+    pages: Path,
+    logger: Any,
+    config: LoggingConfig | None = None,
+    max_epochs: int = EPOCHS,
+    ckpt_path: Path | None = None,
+    **options: Any,
 ) -> Trainer:
     data = TableDataModule(
         synthetic=SyntheticConfig(pages=8, val_pages=6, cache_dir=pages),
@@ -56,7 +62,7 @@ def fit(
     )
     trainer = Trainer(
         accelerator="cpu",
-        max_epochs=EPOCHS,
+        max_epochs=max_epochs,
         logger=logger,
         callbacks=[ExperimentLogger(config, folder)],
         enable_progress_bar=False,
@@ -65,7 +71,7 @@ def fit(
         log_every_n_steps=1,
         **options,
     )
-    trainer.fit(TableDETRModule(detr=SMALL, image_size=96), data)
+    trainer.fit(TableDETRModule(detr=SMALL, image_size=96), data, ckpt_path=ckpt_path, weights_only=True)
     return trainer
 
 
@@ -178,3 +184,46 @@ def test_an_alarm_is_said_and_kept(tmp_path: Path, pages: Path, caplog: pytest.L
     (alarm,) = json.loads((tmp_path / "001" / "run.json").read_text())["alarms"]
     assert "every query says no-object" in alarm["title"]
     assert alarm["text"] in caplog.text
+
+
+def test_what_comes_after_a_training_changes_nothing_of_it(
+    tmp_path: Path, pages: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("as asked")
+
+    def kept() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in folder.rglob("*.json")}
+
+    folder = tmp_path / "001"
+    trainer = fit(folder, pages, False, LoggingConfig(report=False), max_epochs=1)
+    before, again = kept(), (trainer.lightning_module, trainer.datamodule)  # type: ignore[attr-defined]
+    trainer.limit_val_batches = 1
+    trainer.validate(*again, verbose=False)
+    monkeypatch.setattr(TableDETRModule, "test_step", fail)
+    with pytest.raises(ValueError, match="as asked"):
+        trainer.test(*again, verbose=False)
+    assert kept() == before
+    assert {"truth.json", "best.json", "last.json", "run.json"} <= {path.name for path in before}
+
+
+def test_an_epoch_that_is_not_validated_raises_no_alarm(tmp_path: Path, pages: Path) -> None:
+    config = LoggingConfig(report=False)
+    fit(tmp_path / "001", pages, False, config, check_val_every_n_epoch=EPOCHS + 1)
+    assert json.loads((tmp_path / "001" / "run.json").read_text())["alarms"] == []
+
+
+def test_a_training_that_goes_on_knows_its_best_epoch(
+    tmp_path: Path, pages: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[int] = []
+    monkeypatch.setattr(
+        "tablesense.experiment.tracker.show_best", lambda loggers, epoch, metrics: shown.append(epoch)
+    )
+    config = LoggingConfig(report=False)
+    fit(tmp_path / "001", pages, False, config, max_epochs=1).save_checkpoint(tmp_path / "last.ckpt")
+    assert shown == [1]
+    fit(tmp_path / "002", pages, False, config, max_epochs=2, ckpt_path=tmp_path / "last.ckpt")
+    assert shown == [1]  # nothing is found in either epoch
+    fit(tmp_path / "003", pages, False, config, max_epochs=1)
+    assert shown == [1, 1]
