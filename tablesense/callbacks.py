@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
+
+log = logging.getLogger(__name__)
 
 METRICS = ("train/loss_epoch", "val/loss", "val/f1", "val/precision", "val/recall", "val/wf1", "val/map")
 
@@ -77,7 +83,7 @@ class RunReport(Callback):
             if isinstance(logger, WandbLogger):
                 where = (
                     logger.experiment.url
-                    or f"offline; later: wandb sync {Path(logger.experiment.dir).parent}"
+                    or f"offline; later: {_command('wandb', 'sync', Path(logger.experiment.dir).parent)}"
                 )
                 print(f"Weights & Biases: {where}")
         print(
@@ -85,6 +91,13 @@ class RunReport(Callback):
             f"{len(data.train_pages):,} pages to train on, {len(data.val_pages):,} to validate on",
             flush=True,
         )
+        on_cpu = trainer.strategy.root_device.type == "cpu"
+        if on_cpu and str(trainer.precision).startswith("bf16") and _lacks_bf16():
+            log.warning(
+                "trainer.precision=%s is slow on this processor, which has no instructions for it: "
+                "trainer.precision=32-true is faster",
+                trainer.precision,
+            )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """One line of the epoch's figures."""
@@ -99,12 +112,16 @@ class RunReport(Callback):
         """Name the best checkpoint and what there is to look at, and say what comes next."""
         best = self.folder / "checkpoints" / "best.ckpt"
         score = getattr(trainer.checkpoint_callback, "best_model_score", None)
-        if trainer.interrupted or not best.is_file():
+        if trainer.interrupted:
             self._how_to_go_on()
-            return
-        print(f"best val/f1 {float(score or 0):.3f}: {best}")
-        self._what_to_look_at()
-        print(f"next: tablesense test --config {self.folder / 'config.yaml'} --ckpt_path {best}", flush=True)
+        elif best.is_file():
+            print(f"best val/f1 {float(score or 0):.3f}: {best}")
+            self._what_to_look_at()
+            print(f"next: {self._tablesense('test', best)}", flush=True)
+        else:
+            self._what_to_look_at()
+            if trainer.checkpoint_callback is not None:
+                print("no val/f1 was defined, so there is no best checkpoint", flush=True)
 
     @rank_zero_only
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -124,5 +141,20 @@ class RunReport(Callback):
         self._what_to_look_at()
         last = self.folder / "checkpoints" / "last.ckpt"
         if last.is_file():
-            config = self.folder / "config.yaml"
-            print(f"to go on: tablesense fit --config {config} --ckpt_path {last}", flush=True)
+            print(f"to go on: {self._tablesense('fit', last)}", flush=True)
+
+    def _tablesense(self, verb: str, checkpoint: Path) -> str:
+        return _command(
+            "tablesense", verb, "--config", self.folder / "config.yaml", "--ckpt_path", checkpoint
+        )
+
+
+def _lacks_bf16() -> bool:
+    """Whether this is known to be an x86 processor without instructions for bfloat16."""
+    known: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return known.get("architecture") == "x86_64" and not (known.get("avx512_bf16") or known.get("amx_bf16"))
+
+
+def _command(*words: str | Path) -> str:
+    """What a person can type into a shell, whatever is in the names of the files."""
+    return shlex.join(map(str, words))

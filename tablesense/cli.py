@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What stands behind `tablesense`; None takes the process's own.
 
     Returns:
-        The exit status: 0, or 2 after one line about what the person can put right.
+        The exit status: 0, 2 after one line about what the person can put right, or 130 after Ctrl+C.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -60,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lines = [line for line in str(error).splitlines() if line.strip()]
         print(f"tablesense: {lines[-1].removeprefix('tablesense.errors.UserError: ')}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def _main(arguments: list[str]) -> int:

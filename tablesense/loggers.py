@@ -48,7 +48,7 @@ class LoggingConfig:
         dir: The folder of all runs.
         name: The name of the experiment; its runs are numbered in `dir/name`.
         wandb: "online", "offline" (files that `wandb sync` sends later), "off", or "auto": online when
-            there is a login, offline otherwise. It never asks for a key.
+            there is a login, offline otherwise. It never asks for a key. False is "off", as YAML reads it.
         project: The project in Weights & Biases.
         machine: Tell Weights & Biases the machine's name, user, paths, repository and what it prints.
         log_hyperparameters: The resolved configuration, once, with command, commit, versions and device.
@@ -66,7 +66,7 @@ class LoggingConfig:
 
     dir: Path = Path("runs")
     name: str = "detr"
-    wandb: Literal["auto", "online", "offline", "off"] = "auto"
+    wandb: Literal["auto", "online", "offline", "off"] | Literal[False] = "auto"
     project: str = "tablesense"
     machine: bool = False
     log_hyperparameters: bool = True
@@ -143,7 +143,7 @@ def build_loggers(
             training and is not to be told of it.
     """
     loggers: list[Logger] = [CSVLogger(folder.parent.parent, name=folder.parent.name, version=folder.name)]
-    mode: str = config.wandb
+    mode: str = config.wandb or "off"
     name: str | None = f"{folder.parent.name}-{folder.name}"
     if trial and trial.run_id:
         if mode not in ("auto", "online"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -58,14 +59,20 @@ class LossConfig:
         """Refuse weights that make no loss.
 
         Raises:
-            UserError: A weight is negative, or there is nothing to match.
+            UserError: A weight is negative or not finite, or there is nothing to match or to learn from.
         """
         for name, value in vars(self).items():
-            if isinstance(value, (int, float)) and value < 0:
+            if isinstance(value, (int, float)) and not 0 <= value < inf:
                 raise UserError(f"model.loss.{name}: expected 0 or more, found {value}")
         for name in "encoder_matches", "decoder_matches":
             if getattr(self, name) < 1:
                 raise UserError(f"model.loss.{name}: expected 1 or more, found {getattr(self, name)}")
+        if self.focal_alpha > 1:
+            raise UserError(f"model.loss.focal_alpha: expected between 0 and 1, found {self.focal_alpha}")
+        if self.classification == "softmax" and self.eos_coef == 0:
+            raise UserError(
+                "model.loss.eos_coef: expected more than 0, found 0: pages without tables have no loss"
+            )
 
 
 class Matching(NamedTuple):

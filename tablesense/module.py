@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from math import inf
 from typing import Any, TypeVar
 
 import torch
@@ -63,6 +64,10 @@ class TableDETRModule(Detector, LightningModule):
         score_threshold: float = 0.5,
         nms_iou: float = 0.5,
     ) -> None:
+        if not 0 <= score_threshold <= 1:
+            raise UserError(f"model.score_threshold: expected between 0 and 1, found {score_threshold}")
+        if not 0 <= nms_iou < inf:
+            raise UserError(f"model.nms_iou: expected 0 or more, found {nms_iou}")
         detr, loss = _options(detr, DetrConfig), _options(loss, LossConfig)
         training = _options(training, TrainingConfig)
         if (loss.classification == "softmax") != (detr.arch == "detr"):
@@ -195,7 +200,7 @@ class TableDETRModule(Detector, LightningModule):
         size = getattr(data, "image_size", self.image_size)
         if size != self.image_size:
             raise UserError(f"data.image_size is {size}, the network's {self.image_size}: give both the same")
-        if self.device.type == "cpu":
+        if self.trainer.strategy.root_device.type == "cpu":  # the network is moved there after this
             keep_freed_memory()
         scored = "test" if stage == "test" else "val"
         sources = getattr(getattr(data, f"{scored}_pages", None), "sources", ())

@@ -7,7 +7,8 @@ import logging
 import re
 import signal
 import warnings
-from dataclasses import fields
+from contextlib import suppress
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from jsonargparse import Namespace
 from lightning import LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from tablesense.callbacks import BestCheckpoint, RunReport, last_checkpoint
 from tablesense.data.datamodule import TableDataModule
 from tablesense.errors import UserError
 from tablesense.experiment.logger import ExperimentLogger
-from tablesense.explain import explain
+from tablesense.explain import explain, explain_value
 from tablesense.loggers import LoggingConfig, build_loggers, finish, new_run_folder
 from tablesense.module import TableDETRModule
 from tablesense.pretrained import different_network
@@ -51,6 +53,10 @@ def run(arguments: list[str]) -> int:
         TableCLI.from_arguments(arguments)
     except MisconfigurationException as error:  # Lightning's word for what a person can put right
         raise UserError(" ".join(str(error).split())) from error
+    except ValueError as error:
+        if plain := explain_value(str(error)):
+            raise UserError(plain) from error
+        raise
     except SIGTERMException:
         return _stopped(signal.SIGTERM)
     except KeyboardInterrupt:
@@ -97,9 +103,14 @@ class SaveConfig(SaveConfigCallback):
     """Saves the configuration that is used in the run's folder, wherever the loggers keep their files."""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write config.yaml, once and on the first process."""
+        """Write config.yaml, once and on the first process.
+
+        It does not name the run's folder: what is trained from it has a folder of its own.
+        """
         path = Path(trainer.default_root_dir) / self.config_filename
-        self.parser.save(self.config, str(path), skip_none=False, overwrite=True, multifile=False)
+        config = self.config.clone()
+        config.trainer.default_root_dir = None
+        self.parser.save(config, str(path), skip_none=False, overwrite=True, multifile=False)
 
 
 class TableCLI(LightningCLI):
@@ -166,6 +177,11 @@ class TableCLI(LightningCLI):
         verb = self.config.subcommand
         config = self.config[verb]
         if config.get("ckpt_path") is None:
+            if verb != "fit" and config.model.detr.pretrained is None:
+                raise UserError(
+                    f"{verb}: expected a trained network, found none: give a run's checkpoint, such as "
+                    "--ckpt_path=runs/detr/001/checkpoints/best.ckpt, or --model.detr.pretrained"
+                )
             return
         path = Path(config.ckpt_path)
         kept = _read_checkpoint(path)
@@ -179,6 +195,7 @@ class TableCLI(LightningCLI):
             "model.score_threshold": config.model.score_threshold,
             "model.nms_iou": config.model.nms_iou,
             "data.image_size": config.data.image_size,
+            "data.class_names": config.data.class_names,
         }
         for part in "detr", "loss":
             config.model[part] = Namespace(hyper[part])  # type: ignore[no-untyped-call]
@@ -186,7 +203,11 @@ class TableCLI(LightningCLI):
         config.model.image_size = config.data.image_size = hyper["image_size"]
         config.data.class_names = hyper["class_names"]
         kept_values = {key: hyper[key.split(".")[1]] for key in given}
-        taken = [f"{key} = {kept_values[key]}" for key, value in given.items() if value != kept_values[key]]
+        taken = [
+            f"{key} = {kept_values[key]}"
+            for key, value in given.items()
+            if value is not None and value != kept_values[key]
+        ]
         if taken:
             print(f"taken from the checkpoint: {', '.join(taken)}")
 
@@ -195,13 +216,14 @@ class TableCLI(LightningCLI):
         trainer = self._get(self.config_init, "trainer")
         if self.subcommand != "fit":
             self.save_config_callback = None
-            return super().instantiate_trainer(logger=trainer["logger"] or False, **kwargs)
+            return self._trainer(logger=trainer["logger"] or False, **kwargs)
         if any(source.path is not None for source in self.datamodule.selection.named.values()):
             # What is wrong with the pages is said before a run is made
             _ = self.datamodule.train_pages, self.datamodule.val_pages
         settings = self._get(self.config_init, "logging")
         trial = Trial.from_environment()
-        folder = _given_folder(trainer["default_root_dir"]) or new_run_folder(settings, trial)
+        given = _given_folder(trainer["default_root_dir"])
+        folder = given or new_run_folder(settings, trial)
         callbacks = [
             *(trainer["callbacks"] or []),
             ExperimentLogger(settings, folder, settings.name, self._resolved()),
@@ -210,9 +232,30 @@ class TableCLI(LightningCLI):
         if trainer["enable_checkpointing"] is not False:
             # The monitored one comes first: it is the trainer's `checkpoint_callback`.
             callbacks += [BestCheckpoint(folder / "checkpoints"), last_checkpoint(folder / "checkpoints")]
-        if trainer["logger"] is None or trainer["logger"] is True:
-            kwargs["logger"] = build_loggers(settings, folder, trial, self._goes_on)
-        return super().instantiate_trainer(default_root_dir=str(folder), callbacks=callbacks, **kwargs)
+        try:
+            if trainer["logger"] is not False:
+                kwargs["logger"] = self._loggers(trainer["logger"], settings, folder, trial)
+            return self._trainer(default_root_dir=str(folder), callbacks=callbacks, **kwargs)
+        except Exception:
+            if given is None and trial is None:
+                with suppress(OSError):  # there is something in it
+                    folder.rmdir()
+            raise
+
+    def _loggers(
+        self, given: Any, settings: LoggingConfig, folder: Path, trial: Trial | None
+    ) -> list[Logger]:
+        """The run's own loggers, and those of the configuration, None, True, a logger or several."""
+        own: list[Logger] = [] if given in (None, True) else given if isinstance(given, list) else [given]
+        if trial is None and any(isinstance(logger, WandbLogger) for logger in own):
+            settings = replace(settings, wandb="off")  # a process has one run there
+        return [*build_loggers(settings, folder, trial, self._goes_on), *own]
+
+    def _trainer(self, **kwargs: Any) -> Trainer:
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except ValueError as error:  # an accelerator, a strategy, a precision that there is not
+            raise UserError(f"trainer: {' '.join(str(error).split())}") from error
 
     def _resolved(self) -> dict[str, Any]:
         """The configuration that is used, as config.yaml has it, less the names of the files it came from."""
@@ -252,6 +295,9 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
 
 def _check_resume(path: Path, kept: dict[str, Any], config: Namespace) -> None:
     """Refuse to go on where going on would not do what was asked for."""
+    anew = "start a new training from its weights with model.detr.pretrained"
+    if "optimizer_states" not in kept:
+        raise UserError(f"ckpt_path: {path} has weights alone, which no training goes on from: {anew}")
     differences = different_network(kept["hyper_parameters"]["detr"], vars(config.model.detr))
     if differences:
         raise UserError(f"ckpt_path: {path} is of another network: {'; '.join(differences)}")
@@ -259,12 +305,19 @@ def _check_resume(path: Path, kept: dict[str, Any], config: Namespace) -> None:
     if asked is not None and 0 <= asked <= done:
         raise UserError(
             f"ckpt_path: {path} has been trained for {done} epochs, and trainer.max_epochs is {asked}: "
-            "give more, or start a new training from its weights with model.detr.pretrained"
+            f"give more, or {anew}"
         )
     before, now = kept["hyper_parameters"]["training"], vars(config.training)
-    changed = [f"training.{name}" for name in ("lr", "backbone_lr") if before[name] != now[name]]
+    names = ["lr", "backbone_lr", "offsets_lr_ratio", "weight_decay", "lr_scaling"]
+    if now["lr_scaling"] != "none":
+        names.append("gradient_accumulation_steps")
+    changed = [f"training.{name}" for name in names if before.get(name, now[name]) != now[name]]
+    if (before.get("ema_decay") is None) != (now["ema_decay"] is None):
+        changed.append("training.ema_decay")
+    frozen = config.model.detr.frozen_stages
+    if kept["hyper_parameters"]["detr"].get("frozen_stages", frozen) != frozen:
+        changed.append("model.detr.frozen_stages")
     if changed:
         raise UserError(
-            f"ckpt_path: going on keeps the rates of {path}, but {' and '.join(changed)} changed: start a "
-            "new training from its weights with model.detr.pretrained"
+            f"ckpt_path: going on keeps how {path} was trained, but {' and '.join(changed)} changed: {anew}"
         )

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
-from tablesense.explain import explain
+from tablesense import cli
+from tablesense.explain import explain, explain_value
 
 RECIPE = Path(__file__).parents[1] / "configs" / "detr.yaml"
 TINY = [
@@ -97,6 +99,14 @@ def test_help_imports_nothing_heavy() -> None:
     assert "tablesense fit --config configs/detr.yaml" in done.stdout
 
 
+def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(arguments: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_main", interrupt)
+    assert cli.main(["predict"]) == 130
+
+
 def test_version(tmp_path: Path) -> None:
     assert re.fullmatch(r"tablesense \d+\.\d+\.\d+\n", tablesense("--version", cwd=tmp_path).stdout)
 
@@ -118,7 +128,7 @@ def test_fit_says_what_it_did_and_what_comes_next(fitted: subprocess.CompletedPr
     assert "next: tablesense test --config runs/detr/001/config.yaml --ckpt_path" in fitted.stdout
 
 
-def test_other_loggers_leave_the_configuration_where_the_run_is(tmp_path: Path, home: Path) -> None:
+def test_other_loggers_come_beside_those_of_the_run(tmp_path: Path, home: Path) -> None:
     options = (
         "--trainer.logger=TensorBoardLogger",
         "--trainer.logger.save_dir=board",
@@ -128,6 +138,8 @@ def test_other_loggers_leave_the_configuration_where_the_run_is(tmp_path: Path, 
     assert done.returncode == 0, done.stderr
     (config,) = re.findall(r"next: tablesense test --config (\S+)", done.stdout)
     assert (tmp_path / config).is_file()
+    assert (tmp_path / config).with_name("metrics.csv").is_file()
+    assert list((tmp_path / config).with_name("wandb").glob("offline-run-*"))
     assert list((tmp_path / "board").rglob("events.out.*"))
 
 
@@ -184,6 +196,23 @@ def test_a_training_that_is_over_says_what_to_give_to_go_on(run: Path, home: Pat
     assert "has been trained for 1 epochs, and trainer.max_epochs is 1: give more" in done.stderr
 
 
+def test_a_training_in_a_folder_of_ones_own_goes_on(tmp_path: Path, home: Path) -> None:
+    options = ["--trainer.limit_val_batches=0", "--logging.wandb=off", "--logging.report=false"]
+    options += [
+        "--trainer.limit_train_batches=1",
+        "--trainer.max_epochs=1",
+        "--trainer.default_root_dir=my run",
+    ]
+    done = tablesense("fit", "--config", RECIPE, *TINY, *options, cwd=tmp_path, home=home)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("no val/f1 was defined, so there is no best checkpoint\n")
+    last = "my run/checkpoints/last.ckpt"
+    resume = ["--config", "my run/config.yaml", "--ckpt_path", last, "--trainer.max_epochs=2"]
+    done = tablesense("fit", *resume, cwd=tmp_path, home=home)
+    assert done.returncode == 0, done.stderr
+    assert "run folder: runs/detr/001" in done.stdout
+
+
 def test_a_new_training_starts_from_the_weights_of_a_checkpoint(run: Path, home: Path) -> None:
     best = run / "checkpoints" / "best.ckpt"
     options = [f"--model.detr.pretrained={best}", "--training.lr=1e-12", "--logging.name=tuned"]
@@ -206,8 +235,10 @@ def test_a_run_is_never_written_over(run: Path, home: Path) -> None:
 
 def test_validate_prints_the_same_metrics_as_the_run(run: Path, home: Path) -> None:
     best = run / "checkpoints" / "best.ckpt"
-    done = tablesense("validate", "--config", RECIPE, *TINY, "--ckpt_path", best, cwd=home)
+    options = ["--ckpt_path", best, "--data.class_names=[form]"]
+    done = tablesense("validate", "--config", RECIPE, *TINY, *options, cwd=home)
     assert done.returncode == 0, done.stderr
+    assert "taken from the checkpoint: data.class_names = ['table']" in done.stdout
     (row,) = (row for row in csv.DictReader((run / "metrics.csv").open()) if row["val/f1"])
     for name in "val/f1", "val/recall", "val/map", "val/loss":
         printed = re.search(rf"{name}\s+│\s+([\d.e-]+)", done.stdout)
@@ -238,6 +269,47 @@ def test_going_on_with_another_network_is_refused(run: Path, home: Path) -> None
     assert "is of another network: model.detr.hidden_dim is 64 there and 128 here" in done.stderr
 
 
+def test_going_on_in_another_way_is_refused(run: Path, home: Path) -> None:
+    options = ["--training.weight_decay=.5", "--training.ema_decay=null", "--model.detr.frozen_stages=1"]
+    options += ["--trainer.max_epochs=2", "--ckpt_path", str(run / "checkpoints" / "last.ckpt")]
+    done = tablesense("fit", "--config", run / "config.yaml", *options, cwd=home)
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1), done.stderr
+    changed = "training.weight_decay and training.ema_decay and model.detr.frozen_stages changed"
+    assert f"{changed}: start a new training" in done.stderr
+
+
+def test_going_on_from_weights_alone_is_refused(run: Path, home: Path, tmp_path: Path) -> None:
+    kept = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    del kept["optimizer_states"]
+    torch.save(kept, tmp_path / "weights.ckpt")
+    options = ["--ckpt_path", tmp_path / "weights.ckpt", "--trainer.max_epochs=2"]
+    done = tablesense("fit", "--config", run / "config.yaml", *options, cwd=home)
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1), done.stderr
+    assert "has weights alone, which no training goes on from" in done.stderr
+
+
+def test_nothing_is_scored_that_was_not_trained(tmp_path: Path) -> None:
+    done = tablesense("test", "--config", RECIPE, *TINY, cwd=tmp_path)
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1), done.stderr
+    assert "expected a trained network, found none: give a run's checkpoint" in done.stderr
+
+
+def test_a_trainer_that_cannot_be_built_leaves_no_run(tmp_path: Path) -> None:
+    options = ["--logging.wandb=off", "--trainer.strategy=dpp"]
+    done = tablesense("fit", "--config", RECIPE, *TINY, *options, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "tablesense: trainer: You selected an invalid strategy name: `strategy='dpp'`" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "runs" / "detr").iterdir())
+
+
+def test_off_is_a_word_that_yaml_takes_for_false(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("logging:\n  wandb: off\n")
+    done = tablesense("fit", "--config", RECIPE, "--config=mine.yaml", "--print_config", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load(done.stdout)["logging"]["wandb"] is False
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -249,7 +321,9 @@ def test_going_on_with_another_network_is_refused(run: Path, home: Path) -> None
         (["--data.path=nowhere"], "data.path: nowhere does not exist: expected a folder with pages"),
         (["--ckpt_path=none.ckpt"], "ckpt_path: expected a checkpoint of a run"),
         (["--config=none.yaml"], "--config: no file"),
+        (["--config=."], "--config: expected a file, found the folder"),
         (["--training.ema_decay=slow"], "training.ema_decay: expected float, null, found slow"),
+        (["--model.score_threshold=50"], "model.score_threshold: expected between 0 and 1, found 50"),
     ],
 )
 def test_a_mistake_gets_one_plain_line(tmp_path: Path, arguments: list[str], message: str) -> None:
@@ -282,6 +356,17 @@ def test_a_page_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
             "data.augment: expected one of 'none', 'scan', found y",
         ),
         (
+            'Parser key "trainer.precision": Does not validate against any of the Union subtypes Subtypes: '
+            "[typing.Literal[64, 32], typing.Literal['16-mixed'], <class 'NoneType'>] Errors: - Expected a "
+            "typing.Literal[64, 32] Given value type: <class 'str'> Given value: 17",
+            "trainer.precision: expected one of 64, 32, '16-mixed', null, found 17",
+        ),
+        (
+            "unrecognized arguments: configs/detr.yaml",
+            "expected options such as --config FILE, found configs/detr.yaml: did you mean --config "
+            "configs/detr.yaml?",
+        ),
+        (
             'Parser key "data.sources": Errors: - Problem with given class_path '
             "'tablesense.data.sources.SourceConfig': Option 'weigth' is not accepted - Expected a "
             "<class 'NoneType'> Given value type: <class 'list'> Given value: [{'path': 'a', 'weigth': 1}]",
@@ -291,3 +376,22 @@ def test_a_page_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
 )
 def test_messages_of_the_parser_are_put_plainly(message: str, line: str) -> None:
     assert explain(message, {"trainer.max_epochs", "data.augment"}).endswith(line)
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        (
+            "`val_check_interval` (9) must be less than the batches (4).",
+            "trainer.val_check_interval: `val_check_interval` (9) must be less than the batches (4).",
+        ),
+        (
+            "Errors:\n  - Problem with given class_path 'lightning.pytorch.loggers.TensorBoardLogger':\n"
+            "      Module not found: 'tensorboard'\n  - Expected a <class 'bool'>",
+            "TensorBoardLogger: Module not found: 'tensorboard'",
+        ),
+        ("some fault of ours", None),
+    ],
+)
+def test_values_that_are_found_wrong_later_are_told_from_other_faults(message: str, line: str | None) -> None:
+    assert explain_value(message) == line

@@ -62,12 +62,13 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
         ("auto", {"WANDB_MODE": "disabled"}, None),
         ("offline", {"WANDB_API_KEY": "k" * 40}, True),
         ("off", {"WANDB_API_KEY": "k" * 40}, None),
+        (False, {"WANDB_API_KEY": "k" * 40}, None),
     ],
 )
 def test_weights_and_biases_is_used_as_asked_and_csv_always(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    mode: str,
+    mode: str | bool,
     environment: dict[str, str],
     offline: bool | None,
 ) -> None:

@@ -343,6 +343,12 @@ def test_the_config_refuses_weights_that_make_no_loss() -> None:
     for name in "encoder_matches", "decoder_matches":
         with pytest.raises(UserError, match=rf"^model\.loss\.{name}: expected 1 or more, found 0$"):
             LossConfig(**{name: 0})
+    with pytest.raises(UserError, match=r"^model\.loss\.cost_l1: expected 0 or more, found nan$"):
+        LossConfig(cost_l1=float("nan"))
+    with pytest.raises(UserError, match=r"^model\.loss\.focal_alpha: expected between 0 and 1, found 2$"):
+        LossConfig(focal_alpha=2)
+    with pytest.raises(UserError, match=r"^model\.loss\.eos_coef: expected more than 0, found 0"):
+        LossConfig(classification="softmax", eos_coef=0)
 
 
 def box_loss_of_a_process(rank: int, store: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from tablesense import (
     TrainingConfig,
     UserError,
 )
-from tablesense.callbacks import BestCheckpoint, last_checkpoint
+from tablesense.callbacks import BestCheckpoint, RunReport, last_checkpoint
 from tablesense.data.sources import Mix, SourceConfig
 from tablesense.data.synthetic import synthetic_pages
 
@@ -325,6 +326,50 @@ def test_data_for_another_network_is_refused(
 def test_a_loss_that_does_not_fit_the_network_is_refused() -> None:
     with pytest.raises(UserError, match="expected focal or varifocal for model"):
         TableDETRModule(detr=SMALL, loss=LossConfig(classification="softmax"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("score_threshold", 50), ("score_threshold", float("nan")), ("nms_iou", -0.1)]
+)
+def test_thresholds_that_are_none_are_refused(key: str, value: float) -> None:
+    with pytest.raises(UserError, match=rf"model\.{key}: expected .* found {value}"):
+        small(**{key: value})
+
+
+@pytest.mark.parametrize(("device", "times"), [("cpu", 1), ("cuda", 0)])
+def test_freed_memory_is_kept_where_it_is_trained_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, device: str, times: int
+) -> None:
+    calls: list[None] = []
+    monkeypatch.setattr("tablesense.module.keep_freed_memory", lambda: calls.append(None))
+    module: Any = small()
+    strategy = SimpleNamespace(root_device=torch.device(device))
+    module._trainer = SimpleNamespace(strategy=strategy, accumulate_grad_batches=1)
+    module.setup("fit")
+    assert len(calls) == times
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False}, True),
+        ({"architecture": "x86_64", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"architecture": "aarch64"}, False),
+    ],
+)
+def test_a_precision_that_the_processor_has_no_instructions_for_is_said(
+    tmp_path: Path,
+    pages: SyntheticConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    known: dict[str, Any],
+    said: bool,
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    run = trainer(tmp_path, max_steps=1, precision="bf16-mixed", limit_val_batches=0)
+    run.callbacks.append(RunReport(tmp_path))  # type: ignore[attr-defined]
+    run.fit(small(), data(pages))
+    assert ("trainer.precision=bf16-mixed is slow on this processor" in caplog.text) is said
 
 
 def test_detr_trains_too(tmp_path: Path, pages: SyntheticConfig) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from lightning import LightningModule
 from torch import nn
 
 from tablesense.detr import DetrConfig, build_detr
@@ -91,6 +93,16 @@ def test_average_follows_at_first_and_reaches_its_decay_later() -> None:
         if n == 1:
             assert average.module.weight.item() == pytest.approx(9 / 11)
     assert average.module.weight.item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_average_is_kept_where_the_network_is_going_to_be() -> None:
+    module = LightningModule()
+    module.layer = nn.Linear(1, 1)
+    trainer: Any = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("meta")))
+    callback = MovingAverage(0.99)
+    callback.setup(trainer, module, "fit")
+    assert callback._average_model is not None
+    assert {p.device.type for p in callback._average_model.parameters()} == {"meta"}
 
 
 @pytest.mark.parametrize(
