@@ -67,7 +67,7 @@ def step(
         detr = build_detr(DetrConfig(), 1).train()
     finally:
         backbone.fold_frozen_norms = fold
-    criterion: Any = DetrCriterion(1, LossConfig())
+    criterion: Any = DetrCriterion(1, LossConfig(decoder_matches=1, iou_power=1.0))
     network: Any = detr
     if not own:
         from transformers import DeformableDetrForObjectDetection

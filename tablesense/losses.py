@@ -51,9 +51,9 @@ class LossConfig:
     eos_coef: float = 0.1
     focal_alpha: float = 0.25
     focal_gamma: float = 2.0
-    iou_power: float = 1.0
+    iou_power: float = 0.65
     encoder_matches: int = 6
-    decoder_matches: int = 1
+    decoder_matches: int = 4
 
     def __post_init__(self) -> None:
         """Refuse weights that make no loss.

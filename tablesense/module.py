@@ -57,7 +57,7 @@ class TableDETRModule(Detector, LightningModule):
     def __init__(
         self,
         detr: DetrConfig = DetrConfig(),
-        loss: LossConfig = LossConfig(iou_power=0.65, decoder_matches=4),
+        loss: LossConfig = LossConfig(),
         training: TrainingConfig = TrainingConfig(),
         class_names: Sequence[str] = ("table",),
         image_size: int = 384,

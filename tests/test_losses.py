@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,9 @@ from transformers.loss.loss_for_object_detection import HungarianMatcher, ImageL
 from tablesense.errors import UserError
 from tablesense.losses import DetrCriterion, LossConfig
 from tablesense.matcher import Target
+
+one_match = partial(LossConfig, decoder_matches=1, iou_power=1.0)
+"""As in the papers, whose figures are reproduced here."""
 
 Classification = Literal["softmax", "focal", "varifocal"]
 CLASSIFICATIONS: list[Classification] = ["softmax", "focal", "varifocal"]
@@ -55,10 +59,10 @@ def layers_of(outputs: dict[str, Any]) -> list[dict[str, Tensor]]:
 @pytest.mark.parametrize(
     ("config", "logits", "expected_ce", "expected_total"),
     [
-        (LossConfig("softmax", 1, 5, 2, cost_cls=1, eos_coef=0.1), LOGITS, 0.725555, 1.848012),
-        (LossConfig("softmax", 1, 5, 2, cost_cls=1, eos_coef=0.4), LOGITS, 0.591891, 1.714347),
-        (LossConfig("focal", 1, 5, 2, cost_cls=1), LOGITS[..., :2] - LOGITS[..., 2:], 0.303446, 1.425902),
-        (LossConfig("focal", 2, 5, 2, cost_cls=2), LOGITS[..., :2] - LOGITS[..., 2:], 0.303446, 1.729348),
+        (one_match("softmax", 1, 5, 2, cost_cls=1, eos_coef=0.1), LOGITS, 0.725555, 1.848012),
+        (one_match("softmax", 1, 5, 2, cost_cls=1, eos_coef=0.4), LOGITS, 0.591891, 1.714347),
+        (one_match("focal", 1, 5, 2, cost_cls=1), LOGITS[..., :2] - LOGITS[..., 2:], 0.303446, 1.425902),
+        (one_match("focal", 2, 5, 2, cost_cls=2), LOGITS[..., :2] - LOGITS[..., 2:], 0.303446, 1.729348),
     ],
 )
 def test_the_anchor_has_the_published_losses(
@@ -74,7 +78,7 @@ def test_the_anchor_has_the_published_losses(
 def test_softmax_losses_of_every_layer_are_those_of_transformers(seed: int) -> None:
     torch.manual_seed(seed)
     outputs, targets = random_outputs("softmax"), random_targets(3, 0, 12)
-    ours = DetrCriterion(2, LossConfig("softmax", cost_cls=1, eos_coef=0.4))(outputs, targets)
+    ours = DetrCriterion(2, one_match("softmax", cost_cls=1, eos_coef=0.4))(outputs, targets)
     assert_equal(
         ours,
         ImageLoss(HungarianMatcher(1, 5, 2), 2, 0.4, ["labels", "boxes", "cardinality"]),
@@ -87,7 +91,7 @@ def test_softmax_losses_of_every_layer_are_those_of_transformers(seed: int) -> N
 def test_focal_losses_of_every_layer_are_those_of_transformers(seed: int) -> None:
     torch.manual_seed(seed)
     outputs, targets = random_outputs("focal"), random_targets(3, 0, 12)
-    ours = DetrCriterion(2, LossConfig("focal", cost_cls=2, focal_alpha=0.25))(outputs, targets)
+    ours = DetrCriterion(2, one_match("focal", cost_cls=2, focal_alpha=0.25))(outputs, targets)
     matcher = DeformableDetrHungarianMatcher(2, 5, 2)
     assert_equal(
         ours, DeformableDetrImageLoss(matcher, 2, 0.25, ["labels", "boxes", "cardinality"]), outputs, targets
@@ -114,13 +118,13 @@ def assert_equal(
 def test_a_label_equal_to_the_number_of_classes_is_refused(kind: Classification) -> None:
     targets = [{"labels": torch.tensor([1, 2]), "boxes": random_boxes(2)}]
     with pytest.raises(ValueError, match=r"labels must lie in 0\.\.1 for 2 classes, found \[1, 2\]"):
-        DetrCriterion(2, LossConfig(kind))(random_outputs(kind, batch_size=1), targets)
+        DetrCriterion(2, one_match(kind))(random_outputs(kind, batch_size=1), targets)
 
 
 def test_a_negative_label_is_refused() -> None:
     targets = [{"labels": torch.tensor([-1]), "boxes": random_boxes(1)}]
     with pytest.raises(ValueError, match=r"found \[-1\]"):
-        DetrCriterion(2, LossConfig())(random_outputs("varifocal", batch_size=1), targets)
+        DetrCriterion(2, one_match())(random_outputs("varifocal", batch_size=1), targets)
 
 
 @pytest.mark.parametrize("power", [1.0, 0.5, 0.0])
@@ -130,7 +134,7 @@ def test_varifocal_is_the_papers_formula(power: float) -> None:
     outputs, targets = random_layer(2, 6, 2), random_targets(3, 1)
     outputs["pred_boxes"] = torch.cat([targets[0]["boxes"], targets[1]["boxes"].expand(3, 4)]) + 0.02
     outputs["pred_boxes"] = outputs["pred_boxes"].expand(2, 6, 4)
-    criterion = DetrCriterion(2, LossConfig("varifocal", focal_alpha=0.3, focal_gamma=1.5, iou_power=power))
+    criterion = DetrCriterion(2, one_match("varifocal", focal_alpha=0.3, focal_gamma=1.5, iou_power=power))
     total = 0.0
     for image, (index_i, index_j) in enumerate(criterion.matcher(outputs, targets)):
         quality = {
@@ -158,7 +162,7 @@ def iou(box: Tensor, other: Tensor) -> float:
 def test_the_target_of_varifocal_carries_no_gradient_to_the_boxes() -> None:
     torch.manual_seed(0)
     outputs = random_layer(1, 4, 2)
-    loss = DetrCriterion(2, LossConfig("varifocal", lambda_l1=0, lambda_iou=0))(outputs, random_targets(2))[
+    loss = DetrCriterion(2, one_match("varifocal", lambda_l1=0, lambda_iou=0))(outputs, random_targets(2))[
         "loss"
     ]
     loss.backward()
@@ -173,7 +177,7 @@ def test_a_batch_without_tables_has_a_finite_loss_and_a_gradient_for_every_class
 ) -> None:
     torch.manual_seed(0)
     outputs = random_outputs(kind, encoder=kind != "softmax")
-    config = LossConfig(kind, encoder_matches=matches, decoder_matches=matches)
+    config = one_match(kind, encoder_matches=matches, decoder_matches=matches)
     losses = DetrCriterion(2, config)(outputs, random_targets(0, 0, 0))
     losses["loss"].backward()
     assert all(value.isfinite() for value in losses.values())
@@ -191,7 +195,7 @@ def test_a_batch_without_tables_has_a_finite_loss_and_a_gradient_for_every_class
 def test_the_total_is_the_weighted_sum_of_decoder_and_encoder_losses(kind: Classification) -> None:
     torch.manual_seed(0)
     encoder = kind != "softmax"
-    config = LossConfig(kind, lambda_cls=3, lambda_l1=7, lambda_iou=11)
+    config = one_match(kind, lambda_cls=3, lambda_l1=7, lambda_iou=11)
     losses = DetrCriterion(2, config)(random_outputs(kind, encoder=encoder), random_targets(3, 0, 1))
     layers = ["", "_0", "_1", *(["_enc"] if encoder else [])]
     names = {f"loss_{term}{layer}" for term in ("ce", "bbox", "giou") for layer in layers}
@@ -206,7 +210,7 @@ def test_the_total_is_the_weighted_sum_of_decoder_and_encoder_losses(kind: Class
 def test_each_layer_is_matched_on_its_own() -> None:
     torch.manual_seed(0)
     outputs, targets = random_outputs("focal"), random_targets(3, 2, 1)
-    criterion = DetrCriterion(2, LossConfig("focal"))
+    criterion = DetrCriterion(2, one_match("focal"))
     losses = criterion(outputs, targets)
     for number, layer in enumerate(outputs["aux_outputs"]):
         alone = criterion(layer, targets)
@@ -218,7 +222,7 @@ def test_each_layer_is_matched_on_its_own() -> None:
 def test_proposals_are_told_from_the_page_but_not_by_class(matches: int) -> None:
     torch.manual_seed(0)
     outputs, targets = random_outputs("varifocal", encoder=True), random_targets(3, 0, 1)
-    criterion = DetrCriterion(2, LossConfig(encoder_matches=matches))
+    criterion = DetrCriterion(2, one_match(encoder_matches=matches))
     losses = criterion(outputs, targets)
     swapped = criterion(outputs, [{**target, "labels": 1 - target["labels"]} for target in targets])
     assert losses["loss_ce"] != swapped["loss_ce"]
@@ -236,7 +240,7 @@ def test_box_losses_are_means_over_the_matches(part: str, matches: int, expected
     encoder = {"pred_logits": torch.zeros(1, 5, 1), "pred_boxes": boxes}
     outputs = {"pred_logits": torch.zeros(1, 5, 1), "pred_boxes": boxes, "enc_outputs": encoder}
     targets = [{"labels": torch.tensor([0]), "boxes": table}]
-    config = LossConfig(**{"encoder_matches": 1, f"{part}_matches": matches})
+    config = one_match(**{"encoder_matches": 1, f"{part}_matches": matches})
     losses = DetrCriterion(1, config)(outputs, targets)
     at = {"encoder": "loss_bbox_enc", "decoder": "loss_bbox"}
     assert losses.pop(at[part]).item() == pytest.approx(expected)
@@ -251,7 +255,7 @@ def test_a_page_with_many_tables_takes_fewer_queries_for_each(tables: int, match
     truth = torch.stack([table, *(torch.full((tables,), size) for size in (0.5, 0.05, 0.2))], -1)
     outputs = {"pred_logits": torch.zeros(1, 10, 1), "pred_boxes": queries[None]}
     targets = [{"labels": torch.zeros(tables, dtype=torch.long), "boxes": truth}]
-    criterion = DetrCriterion(1, LossConfig("focal", decoder_matches=4, focal_alpha=1.0, focal_gamma=0.0))
+    criterion = DetrCriterion(1, one_match("focal", decoder_matches=4, focal_alpha=1.0, focal_gamma=0.0))
     each = max(1, min(4, 10 // tables))
     # Without a weight for the unmatched, the loss at a score of .5 counts the matched.
     count = criterion(outputs, targets)["loss_ce"].item() * tables * each / math.log(2)
@@ -267,7 +271,7 @@ def test_losses_are_computed_in_float32_outside_autocast(kind: Classification) -
         if isinstance(value, Tensor)
     }
     full, targets = {key: value.float() for key, value in half.items()}, random_targets(3, 0, 1)
-    criterion = DetrCriterion(2, LossConfig(kind))
+    criterion = DetrCriterion(2, one_match(kind))
 
     states: dict[str, bool] = {}
 
@@ -291,7 +295,7 @@ def test_boxes_that_are_not_finite_give_a_loss_that_is_not_finite_and_no_error(
 ) -> None:
     outputs = random_layer(2, 4, 3 if kind == "softmax" else 2)
     outputs["pred_boxes"] = torch.full((2, 4, 4), value)
-    losses = DetrCriterion(2, LossConfig(kind))(outputs, random_targets(2, 0))
+    losses = DetrCriterion(2, one_match(kind))(outputs, random_targets(2, 0))
     assert not losses["loss"].isfinite()
 
 
@@ -299,7 +303,7 @@ def test_boxes_that_are_not_finite_give_a_loss_that_is_not_finite_and_no_error(
 def test_logits_that_are_not_finite_give_a_loss_that_is_not_finite_and_no_error(kind: Classification) -> None:
     outputs = random_layer(2, 4, 3 if kind == "softmax" else 2)
     outputs["pred_logits"] = torch.full_like(outputs["pred_logits"], math.nan)
-    assert not DetrCriterion(2, LossConfig(kind))(outputs, random_targets(2, 0))["loss"].isfinite()
+    assert not DetrCriterion(2, one_match(kind))(outputs, random_targets(2, 0))["loss"].isfinite()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -313,7 +317,7 @@ def test_unmatched_boxes_that_are_not_finite_change_neither_loss_nor_gradient(
     results = []
     for other in torch.full((4,), value), torch.tensor([0.9, 0.9, 0.01, 0.01]):
         leaf = torch.cat([boxes.detach()[:, :5], other.expand(1, 1, 4)], 1).requires_grad_()
-        losses = DetrCriterion(2, LossConfig(kind))({"pred_logits": logits, "pred_boxes": leaf}, targets)
+        losses = DetrCriterion(2, one_match(kind))({"pred_logits": logits, "pred_boxes": leaf}, targets)
         losses["loss"].backward()
         assert leaf.grad is not None
         results.append((losses, leaf.grad.tolist()))
@@ -331,7 +335,7 @@ def test_a_whole_criterion_copies_costs_to_the_host_once(monkeypatch: pytest.Mon
         return original(tensor)
 
     monkeypatch.setattr(Tensor, "cpu", count)
-    DetrCriterion(2, LossConfig(encoder_matches=6))(outputs, targets)
+    DetrCriterion(2, one_match(encoder_matches=6))(outputs, targets)
     assert shapes == [
         torch.Size([3 * 3 * 10 * 3])
     ]  # the decoder's; the proposals' matching stays on the device
@@ -339,16 +343,16 @@ def test_a_whole_criterion_copies_costs_to_the_host_once(monkeypatch: pytest.Mon
 
 def test_the_config_refuses_weights_that_make_no_loss() -> None:
     with pytest.raises(UserError, match=r"^model\.loss\.lambda_l1: expected 0 or more, found -1$"):
-        LossConfig(lambda_l1=-1)
+        one_match(lambda_l1=-1)
     for name in "encoder_matches", "decoder_matches":
         with pytest.raises(UserError, match=rf"^model\.loss\.{name}: expected 1 or more, found 0$"):
-            LossConfig(**{name: 0})
+            one_match(**{name: 0})
     with pytest.raises(UserError, match=r"^model\.loss\.cost_l1: expected 0 or more, found nan$"):
-        LossConfig(cost_l1=float("nan"))
+        one_match(cost_l1=float("nan"))
     with pytest.raises(UserError, match=r"^model\.loss\.focal_alpha: expected between 0 and 1, found 2$"):
-        LossConfig(focal_alpha=2)
+        one_match(focal_alpha=2)
     with pytest.raises(UserError, match=r"^model\.loss\.eos_coef: expected more than 0, found 0"):
-        LossConfig(classification="softmax", eos_coef=0)
+        one_match(classification="softmax", eos_coef=0)
 
 
 def box_loss_of_a_process(rank: int, store: str) -> float:
@@ -363,7 +367,7 @@ def box_loss_of_a_process(rank: int, store: str) -> float:
         off = truth + torch.tensor([0.025, 0.025, 0.025, 0.025])
         outputs = {"pred_logits": torch.zeros(1, number, 1), "pred_boxes": off[None]}
         targets = [{"labels": torch.zeros(number, dtype=torch.long), "boxes": truth}]
-        return float(DetrCriterion(1, LossConfig())(outputs, targets)["loss_bbox"])
+        return float(DetrCriterion(1, one_match())(outputs, targets)["loss_bbox"])
     finally:
         distributed.destroy_process_group()
 

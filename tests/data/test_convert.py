@@ -302,7 +302,7 @@ def test_an_interrupted_conversion_goes_on(
 
 
 def test_whoever_interrupts_it_twice_need_not_wait(tmp_path: Path) -> None:
-    write_pdf(tmp_path / "pdfs", "a", ["#102030"] * 60, REGION)
+    write_pdf(tmp_path / "pdfs", "a", ["#102030"] * 600, REGION)
     arguments = [str(tmp_path / "pdfs"), str(tmp_path / "new"), "--to", "coco", "--dpi", "300"]
     code = f"from tablesense.data.convert import run; raise SystemExit(run({arguments}))"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)

@@ -73,7 +73,7 @@ def test_matching_over_batches() -> None:
 
 
 def test_the_criterion_says_what_it_matched() -> None:
-    criterion = DetrCriterion(1, LossConfig(cost_cls=0))
+    criterion = DetrCriterion(1, LossConfig(cost_cls=0, decoder_matches=1))
     boxes = torch.tensor([[[0.5, 0.5, 0.2, 0.2], [0.2, 0.2, 0.1, 0.1], [0.8, 0.8, 0.2, 0.1]]])
     outputs = {"pred_logits": torch.zeros(1, 3, 1), "pred_boxes": boxes}
     truth = torch.tensor([[0.8, 0.8, 0.2, 0.2]])
