@@ -35,11 +35,16 @@ METRICS = re.compile(
 BARE = ["fit", "${args}"]
 """A command that the values can be tried with where the sweep's own cannot be read."""
 
-FIXED = (
-    *("ckpt_path", "trainer.default_root_dir", "trainer.logger", "trainer.check_val_every_n_epoch"),
-    *("trainer.val_check_interval", "trainer.fast_dev_run"),
-)
-"""Keys that have to be what they are for every run, as `base` checks them in the command."""
+OWN = ("ckpt_path", "trainer.default_root_dir")
+"""Keys that cannot be the same for two runs."""
+
+NEEDED: dict[str, tuple[Any, ...]] = {
+    "trainer.logger": (None, True),
+    "trainer.check_val_every_n_epoch": (None, 1),
+    "trainer.val_check_interval": (None, 1.0),
+    "trainer.fast_dev_run": (False,),
+}
+"""Keys that loggers and a metric once an epoch depend on, each with the values that do."""
 
 THRESHOLDS = ("model.score_threshold", "model.nms_iou")
 
@@ -253,7 +258,7 @@ class _Checker:
                     "incomparable with another's; leave it out, and choose it afterwards",
                     *place,
                 )
-            elif key in FIXED:
+            elif key in OWN or key in NEEDED:
                 self.say(
                     f"{key} cannot be swept: every run needs its own folder and loggers, and its metric "
                     "once an epoch; leave it out",
@@ -271,21 +276,15 @@ class _Checker:
 
     def base(self, config: dict[str, Any]) -> None:
         """What in a configuration would make trials that train in vain."""
-        for name in "ckpt_path", "trainer.default_root_dir":
+        for name in OWN:
             if config.get(name) is not None:
                 self.say(f"command: --{name} would be the same for every run: leave it out", "command")
-        wanted: dict[str, tuple[Any, ...]] = {
-            "trainer.logger": (None, True),
-            "trainer.check_val_every_n_epoch": (None, 1),
-            "trainer.val_check_interval": (None, 1.0),
-            "trainer.fast_dev_run": (False,),
-        }
         if config.get("trainer.limit_val_batches") == 0:
             self.say(
                 "command: trainer.limit_val_batches is 0, and no run would have its metric: leave it out",
                 "command",
             )
-        for name, values in wanted.items():
+        for name, values in NEEDED.items():
             found = config.get(name)
             if not any(found is value or (found == value and type(found) is type(value)) for value in values):
                 self.say(
