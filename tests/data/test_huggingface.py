@@ -14,8 +14,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tablesense.data import huggingface
-from tablesense.data.huggingface import looks_like_huggingface, read_huggingface, read_huggingface_xyxy
+from tablesense.data.huggingface import (
+    extraction,
+    looks_like_huggingface,
+    read_huggingface,
+    read_huggingface_xyxy,
+)
 from tablesense.data.page import Page
 from tablesense.data.table import Pages
 from tablesense.errors import UserError
@@ -226,7 +230,7 @@ def test_an_extraction_that_was_interrupted_goes_on_where_it_was(
     parquet(tmp_path / "set/train-00000-of-00002.parquet", rows(20))
     parquet(tmp_path / "set/train-00001-of-00002.parquet", rows(21))
     datasets.DatasetDict(train=rows(20), test=rows(21)).save_to_disk(str(tmp_path / "saved"))
-    made = huggingface._record
+    made = extraction.record
     count = 0
 
     def interrupted(*values: Any) -> Any:
@@ -238,7 +242,7 @@ def test_an_extraction_that_was_interrupted_goes_on_where_it_was(
 
     for name in ("set", "saved"):
         count = 0
-        monkeypatch.setattr(huggingface, "_record", interrupted)
+        monkeypatch.setattr(extraction, "record", interrupted)
         with pytest.raises(KeyboardInterrupt):
             read_huggingface(tmp_path / name)
         (place,) = (
