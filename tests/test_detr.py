@@ -137,6 +137,17 @@ def test_every_decoder_layer_says_something_else_of_every_page(config: DetrConfi
         assert (layer[0] - layer[1]).abs().max() > 1e-4
 
 
+@SMALL
+def test_autocast_does_not_round_boxes_to_bfloat16(config: DetrConfig) -> None:
+    detr = build(config).eval()
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        outputs = detr(*batch((96, 128)))
+    for layer in [outputs, *outputs["aux_outputs"]]:
+        boxes = layer["pred_boxes"]
+        assert boxes.dtype == torch.float32
+        assert (boxes == boxes.bfloat16()).float().mean() < 0.1
+
+
 @pytest.mark.parametrize("tables", [2, 0])
 @SMALL
 def test_every_trainable_parameter_has_a_gradient(config: DetrConfig, tables: int) -> None:
