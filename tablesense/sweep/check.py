@@ -38,6 +38,9 @@ BARE = ["fit", "${args}"]
 OWN = ("ckpt_path", "trainer.default_root_dir")
 """Keys that cannot be the same for two runs."""
 
+ONE = ("logging.wandb",)
+"""Keys that are chosen for a whole sweep: W&B's agents wait for a run that is not online."""
+
 NEEDED: dict[str, tuple[Any, ...]] = {
     "trainer.logger": (None, True),
     "trainer.check_val_every_n_epoch": (None, 1),
@@ -258,7 +261,7 @@ class _Checker:
                     "incomparable with another's; leave it out, and choose it afterwards",
                     *place,
                 )
-            elif key in OWN or key in NEEDED:
+            elif key in (*OWN, *ONE, *NEEDED):
                 self.say(
                     f"{key} cannot be swept: every run needs its own folder and loggers, and its metric "
                     "once an epoch; leave it out",

@@ -84,6 +84,8 @@ class LocalSweep:
             KeyboardInterrupt: Once the trials that run have been stopped; they are run again next time.
         """
         with self.board:
+            if any(history(trial) and not lost(trial) for trial in self.study.get_trials(deepcopy=False)):
+                self.board.say(f"going on with {self.board.summary()}")
             try:
                 while self._goes_on():
                     if any([self._look(running) for running in list(self.running)]):

@@ -79,9 +79,8 @@ class Board:
             rows: The most trials that there is room for: the best one and the last.
             live: Leave out their values, which were printed when they began.
         """
-        trials = [trial for trial in self.study.get_trials(deepcopy=False) if state(trial) != "waits"]
-        best = best_trial(self.study, self.sweep.maximize)
-        table = Table(title=self._summary(trials, best), title_justify="left")
+        trials, best = self._trials(), best_trial(self.study, self.sweep.maximize)
+        table = Table(title=self.summary(), title_justify="left")
         for heading in "trial", "state", "epochs", self.sweep.metric, "best", "time":
             table.add_column(heading, justify="left" if heading == "state" else "right", no_wrap=True)
         if not live:
@@ -105,7 +104,12 @@ class Board:
             table.add_row(*cells, *values, style="bold" if mark else None)
         return table
 
-    def _summary(self, trials: Sequence[FrozenTrial], best: FrozenTrial | None) -> str:
+    def _trials(self) -> list[FrozenTrial]:
+        return [trial for trial in self.study.get_trials(deepcopy=False) if state(trial) != "waits"]
+
+    def summary(self) -> str:
+        """How many trials have ended and how, the best of them, and the time that is left, in one line."""
+        trials, best = self._trials(), best_trial(self.study, self.sweep.maximize)
         states = [state(trial) for trial in trials]
         ended = sum(states.count(name) for name in ("done", "stopped early", "failed"))
         parts = [f"{self.sweep.name}: {ended} of {self.count} trials"]

@@ -184,6 +184,7 @@ def test_ten_planted_faults_and_more_are_all_named_at_once(
         ("CONFIG,", "CONFIG, --trainer.max_epochs=6,", 4, "expected min_iter below 6"),
         ("CONFIG,", "CONFIG, --trainer.limit_val_batches=0,", 5, "trainer.limit_val_batches is 0"),
         ("training.lr: {", "trainer.logger: {value: false} #", 7, "trainer.logger cannot be swept"),
+        ("training.lr: {", "logging.wandb: {value: off} #", 7, "logging.wandb cannot be swept"),
         ("training.lr: {", "trainer.max_epochs: {values: [-1, 17]} #", 7, "expected 1 or more, found -1"),
         ("training.lr: {", "data.path: {values: [2024-01-01]} #", 7, "found the date 2024-01-01: put it in"),
         ("name: good", "name: good\nname: good", 2, "name is given twice"),

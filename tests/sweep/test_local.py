@@ -49,6 +49,17 @@ def test_trials_run_in_folders_of_their_own_and_the_best_is_kept(
     assert 'src="http' not in page
 
 
+def test_a_sweep_that_goes_on_says_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    points = sweep(tmp_path, {"x": {"values": [0.2, 0.8, 0.4]}}, method="grid")
+    LocalSweep(points, 2, tmp_path / "runs").run()
+    assert "going on" not in capsys.readouterr().out
+    LocalSweep(points, 3, tmp_path / "runs").run()
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith(
+        "going on with small: 2 of 3 trials · 0 stopped early · 0 failed · best val/f1 0.800"
+    )
+
+
 def test_no_trial_begins_once_one_has_reached_the_target(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
