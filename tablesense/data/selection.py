@@ -240,9 +240,15 @@ class Selection:
         mix = Mix([table.relabel(lambda name: name if name in known else None) for table in found])
         counts = ", ".join(f"{n} {name}" for name, n in unknown.most_common(5))
         if not any(table.label_counts() for table in mix.tables):
+            held_back = split == "val" and not counts and key == self._key
+            remedy = (
+                "data.val_path, or another data.split_seed"
+                if held_back
+                else "data.class_names, or other pages"
+            )
             raise UserError(
                 f"{key}: no {' or '.join(self.class_names)} on any {split} page, found "
-                f"{counts or 'no boxes'}: give data.class_names, or other pages"
+                f"{counts or 'no boxes'}: give {remedy}"
             )
         if unknown and self.unknown_classes == "refuse":
             raise UserError(

@@ -23,7 +23,7 @@ from tablesense.data.check import kinds, run
 from tablesense.data.check.boxes import MANY
 from tablesense.data.check.fingerprint import alike, fingerprint, near_pairs
 from tablesense.data.check.look import look_at
-from tablesense.data.check.survey import IMAGE_SIZE
+from tablesense.data.check.survey import IMAGE_SIZE, SPLIT_SEED, VAL_FRACTION
 from tablesense.data.page import Page
 from tablesense.data.reading import read_pages
 from tablesense.data.typesetting import set_page
@@ -117,7 +117,7 @@ def test_other_classes_and_no_val_split_show_in_the_recipe(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     categories = [{"id": i, "name": name} for i, name in enumerate(("Table", "Table_Rotated", "figure"))]
-    annotations = [{"image_id": 0, "category_id": i, "bbox": [9, 40 * i + 9, 90, 30]} for i in range(3)]
+    annotations = [{"image_id": i % 2, "category_id": i, "bbox": [9, 40 * i + 9, 90, 30]} for i in range(3)]
     write_split(
         tmp_path, "annotations", {"a.png": [], "b.png": []}, annotations=annotations, categories=categories
     )
@@ -180,6 +180,11 @@ def test_an_image_that_is_lost_after_reading_is_missing(tmp_path: Path) -> None:
     seen = look_at([Page(tmp_path / "gone.png", "d", (10, 10))], 384)
     assert seen.faults == {kinds.MISSING: 1}
     assert seen.faults.examples == {kinds.MISSING: [str(tmp_path / "gone.png")]}
+
+
+def test_a_pdf_may_have_the_name_of_an_image(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture(1, (200, 260)).save(data / "images/c_0.png", "PDF")
+    assert check(capsys, data)[0] == 0
 
 
 def test_images_that_cannot_be_decoded(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -295,6 +300,7 @@ def test_what_training_stops_at_before_it_opens_a_page(
         ({"train": {"a.png": []}, "val": {"b.png": [BOX]}}, kinds.NO_BOXES),
         ({"train": {"a.png": [BOX]}, "val": {"b.png": []}}, kinds.NO_VAL_BOXES),
         ({"train": {"a.png": [BOX]}}, kinds.ONE_DOCUMENT),
+        ({"train": {"a.png": [BOX]} | {f"{name}.png": [] for name in "bcdefghi"}}, kinds.ONE_SIDED),
     ]
     for i, (splits, fault) in enumerate(plans):
         for split, boxes in splits.items():
@@ -314,6 +320,19 @@ def test_a_file_and_a_document_in_two_splits(data: Path, capsys: pytest.CaptureF
     file, documents = found["faults"]
     assert file["examples"] == [f"{data}/images/a_2.png: train and val"]
     assert documents["examples"] == ["a: train and val", "b: train and val"]
+
+
+def test_pages_of_one_name_in_two_splits_are_told_by_their_contents(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i, split in enumerate(("train", "val")):
+        names = [f"{split}/{number:06d}.png" for number in range(4)]
+        (tmp_path / "images" / split).mkdir(parents=True)
+        for j, name in enumerate(names):
+            picture(j if j == 3 else 10 * i + j).save(tmp_path / "images" / name)
+        write_split(tmp_path, split, {name: [BOX] for name in names})
+    _, found = check(capsys, tmp_path)
+    assert faults(found) == {kinds.LEAKED: 1}
 
 
 def test_copies_of_pages_are_found_whatever_their_encoding_and_size(
@@ -529,4 +548,6 @@ def test_numbers_are_those_of_a_training() -> None:
     from tablesense.data.datamodule import TableDataModule
 
     assert DetrConfig().num_queries == MANY
-    assert inspect.signature(TableDataModule).parameters["image_size"].default == IMAGE_SIZE
+    options = inspect.signature(TableDataModule).parameters
+    defaults = [options[name].default for name in ("image_size", "val_fraction", "split_seed")]
+    assert defaults == [IMAGE_SIZE, VAL_FRACTION, SPLIT_SEED]

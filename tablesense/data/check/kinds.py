@@ -34,6 +34,7 @@ NO_TRAIN = "no pages to train on"
 NO_BOXES = "no table on the pages to train on"
 NO_VAL_BOXES = "no table on the pages to validate on"
 ONE_DOCUMENT = "no pages to validate on: all are of one document"
+ONE_SIDED = "no table on the pages to train on, or on those held back to validate on"
 MISSING = "whose image is missing"
 UNREADABLE = "whose image cannot be read"
 MISFIT = "not fitting the page"
@@ -70,6 +71,12 @@ KINDS: dict[str, Kind] = {
         "",
         "Training stops at once, as a document is never divided.",
         "Give data.val_path, or names to the images that tell documents apart.",
+    ),
+    ONE_SIDED: Kind(
+        "error",
+        "",
+        _STOPS,
+        "Give data.val_path, or another data.split_seed, which holds other documents back.",
     ),
     MISSING: Kind(
         "error", "pages", _STOPS_LATER, "Put the images back, or take the pages out of the annotations."

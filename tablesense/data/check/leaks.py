@@ -22,25 +22,30 @@ _CHUNK = 8  # pairs that a process is given at once
 
 
 def shared_documents(splits: Mapping[str, PageTable], faults: Faults) -> None:
-    """Count the documents that have pages in more than one split."""
-    places = [np.unique(table.documents) for table in splits.values()]
+    """Count the documents that have pages in more than one split.
+
+    A page that is all of its document and gives it its name, such as train/0001.png beside val/0001.png,
+    is none: whether two such pages are one, their contents say.
+    """
+    found = [np.unique(table.documents, return_index=True, return_counts=True) for table in splits.values()]
     # A number for each name: a million names would be no small thing to compare.
     keys = [
-        np.array([hash(table.document_name(int(i))) for i in of_split], np.int64)
-        for table, of_split in zip(splits.values(), places, strict=True)
+        np.array([hash(table.document_name(int(i))) for i in documents], np.int64)
+        for table, (documents, _, _) in zip(splits.values(), found, strict=True)
     ]
     if not keys:
         return
-    every = np.concatenate(keys)
-    found, times = np.unique(every, return_counts=True)
-    shared = found[times > 1]
-    faults[SHARED_DOCUMENTS] += len(shared)
-    for key in list(dict.fromkeys(every[np.isin(every, shared)].tolist()))[: Faults.KEPT]:
-        within = {
-            split: table.document_name(int(of_split[of_keys == key][0]))
-            for (split, table), of_split, of_keys in zip(splits.items(), places, keys, strict=True)
-            if (of_keys == key).any()
-        }
+    every, times = np.unique(np.concatenate(keys), return_counts=True)
+    divided: dict[int, dict[str, str]] = {}
+    of_pages: set[int] = set()
+    for (split, table), of_split, (documents, first, pages) in zip(splits.items(), keys, found, strict=True):
+        for i in np.flatnonzero(np.isin(of_split, every[times > 1])):
+            key, name, page = int(of_split[i]), table.document_name(int(documents[i])), table[int(first[i])]
+            divided.setdefault(key, {})[split] = name
+            if pages[i] > 1 or page.number is not None or page.path.stem != name:
+                of_pages.add(key)
+    faults[SHARED_DOCUMENTS] += len(of_pages)
+    for within in [within for key, within in divided.items() if key in of_pages][: Faults.KEPT]:
         faults.examples.setdefault(SHARED_DOCUMENTS, []).append(
             f"{next(iter(within.values()))}: {' and '.join(within)}"
         )

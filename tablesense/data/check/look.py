@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from tablesense.data.check.boxes import box_faults
 from tablesense.data.check.fingerprint import BYTES, Prints, alike, fingerprint
@@ -110,8 +110,8 @@ def _open(page: Page, i: int, image_size: int, seen: Look) -> None:
         return
     if (print_ := fingerprint(shown)) is not None:
         seen.prints[i], seen.comparable[i] = print_, True
-    if page.path.suffix.lower() != ".pdf":
-        head = _head(page)
+    head = None if page.path.suffix.lower() == ".pdf" else _head(page)
+    if head is not None:
         seen.dpi[i], seen.tagged[i] = _dpi(head)
         if fault := _size_fault(page.size, head):
             seen.faults.note(fault, f"{where}: {_times(head.upright)}, annotated as {_times(page.size)}")
@@ -133,8 +133,13 @@ class _Head(NamedTuple):
     orientation: int
 
 
-def _head(page: Page) -> _Head:
-    with Image.open(page.path) as image:
+def _head(page: Page) -> _Head | None:
+    """What an image file says of itself; None for what Pillow does not know, such as a PDF called .png."""
+    try:
+        opened = Image.open(page.path)
+    except UnidentifiedImageError:
+        return None
+    with opened as image:
         if page.number:
             image.seek(page.number)
         # PNG may have EXIF behind its pixels, where Pillow would decode them to find it.

@@ -14,7 +14,7 @@ from rich.text import Text
 from tablesense.data.check.chosen import Chosen
 from tablesense.data.check.facts import Size, Spread
 from tablesense.data.check.kinds import headline, kind_of, worst_first
-from tablesense.data.check.survey import IMAGE_SIZE, Survey
+from tablesense.data.check.survey import IMAGE_SIZE, VAL_FRACTION, Survey
 
 _SHOWN = 6  # classes
 
@@ -60,7 +60,7 @@ def recipe(found: Survey) -> dict[str, Any]:
     if set(found.classes) - {"table"}:
         keys["class_names"] = sorted(found.classes)
     if "val" not in found.splits:
-        keys["val_fraction"] = 0.1
+        keys["val_fraction"] = VAL_FRACTION
     if found.image_size != IMAGE_SIZE:
         keys["image_size"] = found.image_size
     return keys

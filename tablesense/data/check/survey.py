@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,9 @@ from tablesense.errors import UserError
 
 IMAGE_SIZE = 384
 """The default of `data.image_size`."""
+
+VAL_FRACTION, SPLIT_SEED = 0.1, 0
+"""The defaults of `data.val_fraction` and `data.split_seed`."""
 
 _ORDER = ("train", "all", "val", "test")
 
@@ -155,7 +158,7 @@ def survey(
     found.splits = {split: split_facts(table) for split, table in splits.items()}
     found.pages = page_facts(splits)
     _note_misfits(found)
-    _note_what_lacks(found)
+    _note_what_lacks(found, splits)
     # Pages of no split are used only where none is called train.
     used = {split: table for split, table in splits.items() if split != "all" or "train" not in splits}
     shared_documents(used, found.faults)
@@ -192,7 +195,7 @@ def _note_misfits(found: Survey) -> None:
         found.faults.examples[kinds.MISFIT] = places[: Faults.KEPT]
 
 
-def _note_what_lacks(found: Survey) -> None:
+def _note_what_lacks(found: Survey, tables: Mapping[str, PageTable]) -> None:
     """Count what makes `fit` stop before it opens a page."""
     splits, faults = found.splits, found.faults
     train = splits.get("train") or splits.get("all")
@@ -205,6 +208,10 @@ def _note_what_lacks(found: Survey) -> None:
             faults.note(kinds.NO_VAL_BOXES, "")
     elif train is not None and train.documents == 1:
         faults.note(kinds.ONE_DOCUMENT, "")
+    elif train is not None and train.tables:
+        divided = reading.split_by_document(tables.get("train") or tables["all"], VAL_FRACTION, SPLIT_SEED)
+        if not all(table.label_counts() for table in divided):
+            faults.note(kinds.ONE_SIDED, "")
     if "all" in splits and "train" in splits:
         faults[kinds.UNSPLIT] += splits["all"].pages
 
