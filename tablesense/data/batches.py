@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from tablesense.data.augment.mosaic import Labelled, mosaic
 from tablesense.data.page import Page
-from tablesense.data.sampling import Draw
+from tablesense.data.sampling import Draw, Stratum
 from tablesense.data.transforms import Preset, augment, in_view
 from tablesense.errors import UserError
 
@@ -61,6 +61,7 @@ class PageDataset(Dataset[Sample]):
         image_size: The longest side of a sample, in pixels.
         preset: How far pages are changed.
         mosaic: The share of pages in whose place one made of snippets of several is seen, from 0 to 1.
+        strata: What those snippets are drawn from, as pages are; none for all pages alike.
     """
 
     def __init__(
@@ -70,8 +71,10 @@ class PageDataset(Dataset[Sample]):
         image_size: int,
         preset: Preset,
         mosaic: float = 0.0,
+        strata: Sequence[Stratum] = (),
     ) -> None:
         self.pages, self.image_size, self.preset, self.mosaic = pages, image_size, preset, mosaic
+        self.strata = strata
         self.class_index = {name: i for i, name in enumerate(class_names)}
 
     def __len__(self) -> int:
@@ -88,7 +91,7 @@ class PageDataset(Dataset[Sample]):
         image, boxes, labels = self._decode(page)
         if self.mosaic and rng.random() < self.mosaic:
             image, boxes, labels = mosaic(
-                (image, boxes, labels), lambda: self._decode(self.pages[rng.randrange(len(self))]), rng
+                (image, boxes, labels), lambda: self._decode(self.pages[self._another(rng)]), rng
             )
         image, boxes = augment(image, boxes, self.image_size, self.preset, rng)
         kept = [j for j, box in enumerate(boxes) if in_view(box, image)]
@@ -106,6 +109,13 @@ class PageDataset(Dataset[Sample]):
             "index": index,
             "source": page.source,
         }
+
+    def _another(self, rng: Random) -> int:
+        """A page to cut snippets from, by its index."""
+        if len(self.strata) < 2:
+            return rng.randrange(len(self))
+        (stratum,) = rng.choices(self.strata, [stratum.weight for stratum in self.strata])
+        return int(rng.choice(stratum.indices))
 
     def _decode(self, page: Page) -> Labelled:
         changed = self.preset != "none" or self.mosaic

@@ -151,8 +151,9 @@ class TableDataModule(LightningDataModule):
         """Batches of `Batch`, shuffled."""
         pages = self.train_pages
         width, height = pages.sizes.T
+        drawn = strata(pages, self.selection.named)
         order = TrainingOrder(
-            strata(pages, self.selection.named),
+            drawn,
             width > height,
             self.batch_size,
             int(os.environ.get("PL_GLOBAL_SEED", 0)),  # what seed_everything was given
@@ -160,7 +161,7 @@ class TableDataModule(LightningDataModule):
         )
         # No batch norm is trained, so a smaller last batch does no harm, and every page is seen.
         self._loader = TrainingLoader(
-            PageDataset(pages, self.class_names, self.image_size, self.augment, self.mosaic),
+            PageDataset(pages, self.class_names, self.image_size, self.augment, self.mosaic, drawn),
             self.trainer,
             sampler=order,
             persistent_workers=self.num_workers > 0,

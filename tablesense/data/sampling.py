@@ -33,7 +33,9 @@ class TrainingOrder(DistributedSampler[Draw]):
     An epoch has as many pages as there are, but each stratum's share of them is its weight's: of few
     pages with a high weight each is seen several times, of many with a low one only a part. No page
     is seen again in an epoch before all of its stratum were. `batch_size` pages in a row, a batch,
-    have one orientation, so that little of it is padding; what fills no such batch comes at the end.
+    have one orientation, so that little of it is padding; what fills no such batch comes at the end. An
+    orientation so rare that not every third batch would be mixed is mixed: of few pages those at the end
+    would be many, and a shortened epoch does not come to them.
 
     Args:
         strata: What to draw from.
@@ -156,7 +158,13 @@ def _draw(strata: Sequence[Stratum], count: int, random: np.random.Generator) ->
 
 
 def _alike_in_batches(landscape: NDArray[np.bool_], batch_size: int) -> Indices:
-    """The places 0 to n - 1 so that batches are of one orientation, and else in their order."""
+    """The places 0 to n - 1 so that batches are of one orientation, and else in their order.
+
+    All in their order, where mixing costs less padding than a rare orientation would lose.
+    """
+    rare = min(landscape.mean(), 1 - landscape.mean())
+    if rare * batch_size < 1 / 3:
+        return np.arange(len(landscape))
     batches, rest = [], []
     for orientation in (False, True):
         places = np.flatnonzero(landscape == orientation)

@@ -6,6 +6,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,6 +22,7 @@ from torchvision.ops import box_convert
 from tablesense import SyntheticConfig, TableDataModule, UserError
 from tablesense.data.batches import Batch, PageDataset, Sample, collate
 from tablesense.data.page import Page
+from tablesense.data.reading import read_pages
 from tablesense.data.sampling import Draw, EvaluationOrder, Stratum, TrainingLoader, TrainingOrder
 from tablesense.data.sources import SourceConfig
 
@@ -181,6 +183,15 @@ def test_a_mosaic_has_the_tables_of_several_pages(tmp_path: Path) -> None:
     assert min(seen[1.0]) >= 2
 
 
+def test_a_mosaic_takes_pages_as_the_weights_say(tmp_path: Path) -> None:
+    write_pages(tmp_path, train=tables("a", "b"))
+    pages = read_pages(tmp_path).splits["train"]
+    few, many = Stratum(np.array([0]), 3.0), Stratum(np.arange(1, len(pages)), 1.0)
+    dataset = PageDataset(pages, ["table"], 64, "none", 1.0, [few, many])
+    rng = Random(1)
+    assert 650 < sum(dataset._another(rng) == 0 for _ in range(1000)) < 850
+
+
 # -- in which order -----------------------------------------------------------------------------------
 
 
@@ -202,7 +213,21 @@ def test_each_page_comes_once_in_batches_of_one_orientation() -> None:
         batches = batches_of(order)
         assert sorted(i for batch in batches for i in batch) == list(range(count))
         assert len(order) == count
-        assert sum(len({bool(landscape[i]) for i in batch}) == 2 for batch in batches) <= 1
+        mixed = sum(len({bool(landscape[i]) for i in batch}) == 2 for batch in batches)
+        rare = min(landscape.sum(), count - landscape.sum())
+        assert mixed <= (1 if 3 * rare * size >= count else rare)
+
+
+@pytest.mark.parametrize(("rare", "size"), [(3, 4), (30, 4), (15, 16)])
+def test_a_shortened_epoch_sees_its_share_of_a_rare_orientation(rare: int, size: int) -> None:
+    landscape = np.arange(3000) < rare
+    order = TrainingOrder(whole(3000), landscape, size, 1)
+    seen = 0
+    for epoch in range(100):
+        order.set_epoch(epoch)
+        seen += sum(landscape[draw.page] for draw in islice(order, 512))
+    share = 100 * 512 / 3000 * rare
+    assert abs(seen - share) < 4 * share**0.5
 
 
 def test_the_order_follows_from_seed_and_epoch() -> None:
@@ -745,6 +770,10 @@ def test_pages_without_a_table_to_find_are_refused(tmp_path: Path) -> None:
     write_pages(tmp_path / "bare", all={"a_0.png": [], "b_0.png": []})
     assert message(lambda: build(tmp_path, val_path=tmp_path / "bare").val_pages) == (
         "data.val_path: no table on any val page, found no boxes: give data.class_names, or other pages"
+    )
+    write_pages(tmp_path / "few", all={"a_0.png": ["table"]} | {f"{name}_0.png": [] for name in "bcdefghi"})
+    assert message(lambda: build(tmp_path / "few").val_pages) == (
+        "data.path: no table on any val page, found no boxes: give data.val_path, or another data.split_seed"
     )
     assert message(lambda: build(tmp_path / "bare").class_names) == (
         f"data.path: no table is annotated in {tmp_path / 'bare'}"

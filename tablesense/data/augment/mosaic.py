@@ -16,6 +16,9 @@ from tablesense.data.page import Box
 Labelled = tuple[Image.Image, Boxes, list[int]]
 """A page, or a snippet of one: pixels, boxes as xyxy in them, and the label of each box."""
 
+LEAST_SIDE = 8.0
+"""The pixels that each side of a table keeps, on pages of twice the size that the network sees."""
+
 
 def mosaic(first: Labelled, another: Callable[[], Labelled], rng: Random, most_pages: int = 6) -> Labelled:
     """Lay tables of several pages on a fresh one, with text between them.
@@ -33,7 +36,7 @@ def mosaic(first: Labelled, another: Callable[[], Labelled], rng: Random, most_p
 
     Returns:
         The new page, its boxes and their labels: one for each table on it. `first` itself where the pages
-        read have fewer than two tables.
+        read have fewer than two tables, or is so narrow that one would become a line.
     """
     wanted = rng.randint(2, 6)
     pages, found = [first], len(first[1])
@@ -57,9 +60,12 @@ def mosaic(first: Labelled, another: Callable[[], Labelled], rng: Random, most_p
             continue
         chosen.append(resized((image, boxes, labels), scale))
         filled, count = filled + scale * image.height + gap, count + len(boxes)
-    if count < 2:
-        return first
     shrink = min(1.0, (height - gap * len(chosen)) / max(1.0, filled - gap * len(chosen)))
+    sides = [
+        shrink * side for _, boxes, _ in chosen for x0, y0, x1, y1 in boxes for side in (x1 - x0, y1 - y0)
+    ]
+    if count < 2 or min(sides) < LEAST_SIDE:
+        return first
     chosen = [resized(snippet, shrink) for snippet in chosen]
     rng.shuffle(chosen)
     greys = [np.asarray(page.convert("L")) for page, _, _ in pages]

@@ -94,6 +94,15 @@ def test_fewer_than_two_tables_make_no_mosaic() -> None:
     assert read == 4
 
 
+@pytest.mark.parametrize("size", [(240, 1536), (1536, 240)])
+def test_no_table_becomes_a_line_on_a_narrow_page(size: tuple[int, int]) -> None:
+    box = [(0.1 * size[0], 0.1 * size[1], 0.8 * size[0], 0.4 * size[1])]
+    for seed in range(60):
+        first, second = (document(Random(k), size, box) for k in (1, 5))
+        _, boxes, _ = mosaic(first, lambda second=second: second, Random(seed))
+        assert min(side for x0, y0, x1, y1 in boxes for side in (x1 - x0, y1 - y0)) >= 7
+
+
 def test_the_same_chance_makes_the_same_mosaic_and_changes_no_page() -> None:
     pages = [draw_document(Random(f"same/{k}")) for k in range(4)]
     before = [image.tobytes() for image, _, _ in pages]
