@@ -21,9 +21,10 @@ from tablesense.data import decode
 from tablesense.data.convert import conversion, convert, run
 from tablesense.data.convert import images as making
 from tablesense.data.convert.images import Job, Made
+from tablesense.data.convert.names import output_stem
 from tablesense.data.images import read_images
 from tablesense.data.page import Page
-from tablesense.data.reading import read_pages
+from tablesense.data.reading import read_pages, recognise
 from tablesense.data.table import Pages, PageTable
 from tablesense.data.voc import read_voc
 from tablesense.data.yolo import read_yolo
@@ -268,6 +269,37 @@ def test_names_that_collide_get_their_folders(tmp_path: Path, write_images: Writ
     )
 
 
+@pytest.mark.parametrize("to", ["coco", "voc", "yolo"])
+def test_names_that_would_be_too_long_are_cut_and_stay_apart(
+    tmp_path: Path, write_images: Write, to: str
+) -> None:
+    deep = "/".join("ä" * 100 for _ in range(3))
+    names = [f"{'é' * 125}.png", f"{deep}/a/1.png", f"{deep}/b/1.png", "a/1.png", "b/1.png"]
+    names += [f"{letter * 200}/{letter * 200}.png" for letter in "xX"]
+    names += [f"{letter}/{'z' * 251}.png" for letter in "ab"]
+    write_images(*(f"source/{name}" for name in names))
+    pages = [Page(Path(name), name, (100, 80), ((0, 0, 50, 50),), ("table",)) for name in names]
+    done = convert(write_pages(tmp_path / "source", {"all": pages}), tmp_path / "new", to)
+    assert done.images == {"linked": len(names)}
+    after = read_pages(tmp_path / "new").splits
+    read = next(iter(after.values()))
+    assert {page.path.resolve() for page in read} == {tmp_path / "source" / name for name in names}
+    assert all(len(page.boxes) == 1 for page in read)
+    stems = [page.path.stem for page in read]
+    assert len({stem.lower() for stem in stems}) == len(names)
+    assert any(re.fullmatch("é{100,}_[0-9a-f]{10}", stem) for stem in stems)
+
+
+def test_a_name_leaves_room_for_the_number_of_its_page(tmp_path: Path) -> None:
+    write_pdf(tmp_path / "pdfs", "a" * 240, ["white"] * 2, REGION)
+    convert(tmp_path / "pdfs", tmp_path / "new", "voc", dpi=36)
+    assert len(read_voc(tmp_path / "new").splits["all"]) == 2
+    long = Page(Path("/" + "b" * 250), "b", (300, 400), number=98_765)
+    stem = output_stem(long)
+    assert stem.endswith("_page98766")
+    assert len(f"{stem}.jpeg") <= 255
+
+
 def test_an_interrupted_conversion_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -335,6 +367,34 @@ def test_a_finished_conversion_is_replaced_only_by_force(tmp_path: Path, source:
     assert set(read_pages(tmp_path / "new").splits) == {"val"}
 
 
+def test_of_an_earlier_conversion_to_another_layout_nothing_stays(tmp_path: Path, source: Path) -> None:
+    new = tmp_path / "new"
+    for to in ("coco", "yolo", "voc", "coco"):
+        convert(source, new, to, force=True)
+        (new / "notes.txt").write_text("mine")
+        convert(source, tmp_path / f"fresh_{to}", to, force=True)
+        fresh = set(os.listdir(tmp_path / f"fresh_{to}"))
+        assert set(os.listdir(new)) == fresh | {"notes.txt"}
+        (new / "notes.txt").unlink()
+        assert recognise(new) == to
+
+
+def test_what_others_have_put_where_another_layout_is_written_is_refused(
+    tmp_path: Path, source: Path
+) -> None:
+    new = tmp_path / "new"
+    convert(source, new, "coco")
+    (new / "labels").mkdir()
+    (new / "labels" / "page.txt").write_text("years of work")
+    (new / "data.yaml").write_text("names: {0: table}")
+    before = sorted(new.rglob("*"))
+    with pytest.raises(UserError, match=r"new holds data\.yaml, labels, which no conversion has written"):
+        convert(source, new, "yolo", force=True)
+    assert sorted(new.rglob("*")) == before
+    convert(source, new, "coco", force=True)
+    assert sorted(new.rglob("*")) == before
+
+
 def test_what_others_have_written_is_refused_before_anything_is_written(tmp_path: Path, source: Path) -> None:
     folder = tmp_path / "new"
     folder.mkdir()
@@ -392,11 +452,136 @@ def test_each_frame_of_a_tiff_becomes_a_file(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "scans").mkdir()
     first.save(tmp_path / "scans" / "fax.tif", save_all=True, append_images=others)
     monkeypatch.setattr(conversion, "read_pages", lambda path, format: read_images(path))
-    convert(tmp_path / "scans", tmp_path / "new", "yolo")
-    made = sorted((tmp_path / "new" / "images" / "train").iterdir())
+    convert(tmp_path / "scans", tmp_path / "new", "coco")
+    made = sorted((tmp_path / "new" / "images").iterdir())
     assert [file.name for file in made] == [f"fax_page000{i}.png" for i in (1, 2, 3)]
     assert [Image.open(file).size for file in made] == [(30, 40), (31, 40), (32, 40)]
     assert [Image.open(file).getpixel((0, 0)) for file in made] == [0, 80, 160]
+
+
+@pytest.mark.parametrize("images", ["link", "copy"])
+@pytest.mark.parametrize("image_format", ["png", "jpeg"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+def test_yolo_shows_a_turned_photo_in_the_frame_of_its_boxes(
+    tmp_path: Path, suffix: str, image_format: making.Format, images: str
+) -> None:
+    """Labels of fractions do not say whether the picture was turned when it was annotated."""
+    (tmp_path / "source").mkdir()
+    stored = Image.new("L", (300, 200), 255)
+    stored.paste(0, (20, 30, 120, 80))
+    exif = Image.Exif()
+    exif[274] = 6  # a quarter turn to the right makes it upright
+    for name in ("a", "b"):
+        stored.save(tmp_path / "source" / f"{name}.{suffix}", exif=exif)
+    pages = [
+        Page(Path(f"a.{suffix}"), "a", (300, 200), ((20, 30, 120, 80),), ("table",)),
+        Page(Path(f"b.{suffix}"), "b", (200, 300), ((120, 20, 170, 120),), ("table",)),
+    ]
+    source = write_pages(tmp_path / "source", {"all": pages})
+    done = convert(source, tmp_path / "new", "yolo", images=images, image_format=image_format)
+    assert done.images == {"drawn": 1, {"link": "linked", "copy": "copied"}[images]: 1}
+    for page, before in zip(read_yolo(tmp_path / "new").splits["train"], pages, strict=True):
+        assert page.size == before.size
+        assert page.boxes[0] == pytest.approx(before.boxes[0])
+        image = page.open()
+        assert image.size == before.size
+        x0, y0, x1, y1 = map(round, page.boxes[0])
+        ink = image.convert("L").point(lambda level: 255 * (level < 128)).getbbox()
+        assert ink == pytest.approx((x0, y0, x1, y1), abs=1)
+    for to in ("coco", "voc"):  # which say the size of the frame
+        assert convert(source, tmp_path / to, to).images == {"linked": 2}
+
+
+@pytest.mark.parametrize("to", ["coco", "voc", "yolo"])
+def test_images_that_their_names_do_not_call_images_are_drawn(tmp_path: Path, to: str) -> None:
+    (tmp_path / "source").mkdir()
+    formats = {"a.jfif": "JPEG", "b.jp2": "JPEG2000", "c": "PNG", "d.v2": "PNG", "e.PNG": "PNG"}
+    for name, form in formats.items():
+        Image.new("L", (100, 80), 255).save(tmp_path / "source" / name, form)
+    pages = [
+        Page(Path(name), name, (100, 80), ((10, 10, 50 + i, 50),), ("table",))
+        for i, name in enumerate(formats)
+    ]
+    source = write_pages(tmp_path / "source", {"train": pages})
+    done = convert(source, tmp_path / "new", to)
+    assert done.images == {"drawn": 4, "linked": 1}
+    after = sorted(read_pages(tmp_path / "new").splits["train"], key=lambda page: page.path.name)
+    assert [page.path.name for page in after] == ["a.png", "b.png", "c.png", "d.png", "e.PNG"]
+    for page, before in zip(after, pages, strict=True):
+        assert page.size == (100, 80)
+        assert page.boxes[0] == pytest.approx(before.boxes[0])
+        assert page.open().size == (100, 80)
+
+
+def test_missing_and_damaged_images_are_counted_whatever_their_suffix(
+    tmp_path: Path, write_images: Write
+) -> None:
+    names = ["a.png", "b.jfif", "c.png", "d.png"]
+    write_images("source/a.png", "source/c.png", "source/d.png")
+    Image.new("L", (100, 80), 255).save(tmp_path / "source" / "b.jfif", "JPEG")
+    pages = [Page(Path(name), name, (100, 80), ((0, 0, 50, 50),), ("table",)) for name in names]
+    splits = read_pages(write_pages(tmp_path / "source", {"train": pages}))
+    for name in names[:2]:
+        (tmp_path / "source" / name).unlink()
+    (tmp_path / "source" / "d.png").write_text("no image")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conversion, "read_pages", lambda path, format: splits)
+        done = convert(tmp_path / "source", tmp_path / "new", "yolo")
+    assert done.dropped == {"missing": 2, "not to be decoded": 1}
+    assert done.images == {"linked": 1}
+
+
+def test_pages_that_nobody_annotated_are_refused(tmp_path: Path, write_images: Write) -> None:
+    write_images("source/a.png")
+    with pytest.raises(UserError, match=r"images have no annotations, .* expected another --format"):
+        run([str(tmp_path / "source"), str(tmp_path / "new"), "--to", "coco", "--format", "images"])
+    assert not (tmp_path / "new").exists()
+
+
+def test_yolo_without_a_box_is_refused_before_anything_is_written(
+    tmp_path: Path, write_images: Write
+) -> None:
+    write_images("source/a.png")
+    source = write_pages(tmp_path / "source", {"train": [Page(Path("a.png"), "a", (100, 80))]})
+    with pytest.raises(UserError, match=r"source has no box .* annotate a table, or take --to coco or voc"):
+        convert(source, tmp_path / "new", "yolo")
+    assert not (tmp_path / "new").exists()
+    for to in ("coco", "voc"):
+        convert(source, tmp_path / to, to)
+        assert [page.boxes for page in read_pages(tmp_path / to).splits["train"]] == [()]
+
+
+def test_yolo_is_refused_where_only_pages_without_a_box_have_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pdf(tmp_path / "pdfs", "a", ["white"] * 2, REGION)
+    opened = Page.open
+
+    def broken(page: Page, longest_side: int | None = None) -> Image.Image:
+        if page.boxes:
+            raise OSError("the file is damaged")
+        return opened(page, longest_side)
+
+    monkeypatch.setattr(Page, "open", broken)
+    with pytest.raises(UserError, match=r"pdfs has no box on a page whose image can be used"):
+        convert(tmp_path / "pdfs", tmp_path / "new", "yolo", dpi=36)
+    assert not (tmp_path / "new" / "data.yaml").exists()
+
+
+def test_help_says_what_becomes_of_categories(
+    tmp_path: Path, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads((source / "val.json").read_text())
+    names = [category["name"] for category in content["categories"]]
+    content["categories"].append({"id": 77, "name": "logo"})
+    (source / "val.json").write_text(json.dumps(content))
+    convert(source, tmp_path / "new", "coco")
+    written = json.loads((tmp_path / "new" / "annotations" / "instances_val.json").read_text())
+    assert written["categories"] == [{"id": i, "name": name} for i, name in enumerate(sorted(names), 1)]
+    with pytest.raises(SystemExit):
+        run(["--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    assert "Classes without a box are left out, and ids are given anew, in the order of the names." in words
 
 
 def test_pages_of_no_split_beside_others_are_refused(

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tablesense.data.convert.destination import DRAFT, Plan, claim, finish
-from tablesense.data.convert.images import SUFFIXES, Format, Job, link, make_images
+from tablesense.data.convert.images import SUFFIXES, Format, Job, is_drawn, link, make_images
 from tablesense.data.convert.layouts import LAYOUTS, Layout
 from tablesense.data.convert.names import name_depths, output_stem
+from tablesense.data.convert.text import class_names
 from tablesense.data.processes import cores
 from tablesense.data.reading import read_pages, report
 from tablesense.data.table import Faults, Pages, PageTable
@@ -68,13 +69,14 @@ def convert(
 
     Boxes and classes stay as they are; boxes on pages of PDFs go from points to pixels. Pages keep their
     splits, and their files' names, with the page's number behind and, where two would be the same, their
-    folders in front. Annotations are written when all images are there, and appear at once.
+    folders in front. Classes without a box are left out. Annotations are written when all images are there,
+    and appear at once.
 
     Args:
         source: What `read_pages` reads.
         destination: A folder that is new, empty, or an earlier conversion.
         to: A key of `LAYOUTS`.
-        source_format: A key of `FORMATS`, or "auto".
+        source_format: A key of `FORMATS`, or "auto"; "images", which have no annotations, are refused.
         images: "link" makes relative symbolic links, and copies where there are none; "copy" copies.
         dpi: Pixels for each inch of a PDF's page.
         image_format: Of pages that are drawn: "png", or "jpeg" at quality 92.
@@ -82,10 +84,15 @@ def convert(
         workers: Processes that draw and copy; None takes one for each core that this process may use.
 
     Raises:
-        UserError: The source cannot be read, the destination is not free or cannot be written, or not
-            one page has an image.
+        UserError: The source cannot be read, the destination is not free or cannot be written, not
+            one page has an image, or none has a box and the layout cannot say that.
     """
     layout = LAYOUTS[to]
+    if source_format == "images":
+        raise UserError(
+            "images have no annotations, and pages that nobody annotated would count as pages without a "
+            f"table: expected another --format; to annotate {source}, correct what predict --format voc finds"
+        )
     pages = read_pages(source, source_format)
     splits = {split: table for split, table in pages.splits.items() if len(table)}
     if "all" in splits and len(splits) > 1:
@@ -94,13 +101,16 @@ def convert(
             f"{source} has {len(splits['all'])} pages of no split beside those of {others}, which no layout "
             "can say: put them into a split, or convert them by themselves"
         )
+    _refuse_without_boxes(source, splits, layout)
     depths = name_depths(splits)
     plan: Plan = {"to": to, "images": images, "dpi": dpi, "image format": image_format}
     plan["pages"] = _digest(splits)
     done = Conversion(read=report(pages))
-    done.goes_on = claim(destination, source, plan, layout.places, force)
-    jobs = partial(_jobs, splits, depths, destination, layout, SUFFIXES[image_format])
+    places = {name: each.places for name, each in LAYOUTS.items()}
+    done.goes_on = claim(destination, source, plan, places, force)
     number = sum(map(len, splits.values()))
+    drawn = np.fromiter((is_drawn(page, layout.sizes) for pages in splits.values() for page in pages), bool)
+    jobs = partial(_jobs, splits, depths, drawn, destination, layout, SUFFIXES[image_format])
     sizes = np.zeros((number, 2), np.int32)  # as drawn; -1 for a page without an image
     try:
         for split in splits:
@@ -122,11 +132,20 @@ def convert(
         if not done.splits:
             reasons = "; ".join(f"{count} {reason}" for reason, count in done.dropped.items())
             raise UserError(f"not one image of {source} can be used: {reasons}")
+        _refuse_without_boxes(source, done.splits, layout)
         layout.write(destination / DRAFT, done.splits)
         finish(destination, plan)
     except OSError as error:
         raise UserError(f"{destination} cannot be written: {error.strerror or error}") from error
     return done
+
+
+def _refuse_without_boxes(source: Path, splits: Splits, layout: Layout) -> None:
+    if not layout.empty and not class_names(splits):
+        raise UserError(
+            f"{source} has no box on a page whose image can be used, so data.yaml would name no class: "
+            "annotate a table, or take --to coco or voc"
+        )
 
 
 def _digest(splits: Splits) -> str:
@@ -139,15 +158,30 @@ def _digest(splits: Splits) -> str:
 
 
 def _jobs(
-    splits: Splits, depths: Mapping[str, NDArray[np.int8]], destination: Path, layout: Layout, suffix: str
+    splits: Splits,
+    depths: Mapping[str, NDArray[np.int8]],
+    drawn: NDArray[np.bool_],
+    destination: Path,
+    layout: Layout,
+    suffix: str,
 ) -> Iterator[Job]:
-    """The image files of all pages; each is named when it is asked for, so that a million are no list."""
+    """The image files of all pages; each is named when it is asked for, so that a million are no list.
+
+    Args:
+        splits: The pages.
+        depths: How many folders each name has.
+        drawn: Which pages are drawn, [number of pages].
+        destination: The folder of the new data set.
+        layout: Of the new data set.
+        suffix: Of the images that are drawn.
+    """
     row = 0
     for split, table in splits.items():
         folder = destination / layout.images_folder(split)
         for page, depth in zip(table, depths[split].tolist(), strict=True):
-            ending = page.path.suffix if page.number is None else suffix
-            yield Job(row, split, page, folder / f"{output_stem(page, depth)}{ending}")
+            anew = bool(drawn[row])
+            ending = suffix if anew else page.path.suffix
+            yield Job(row, split, page, folder / f"{output_stem(page, depth)}{ending}", anew)
             row += 1
 
 
@@ -163,7 +197,7 @@ def _link(jobs: Jobs, linked: NDArray[np.bool_], advance: Callable[[], None]) ->
     """Link image files, until one cannot be: then there is no link on this file system.
 
     Args:
-        jobs: Those of files with several pages and of missing files are passed over, and those of
+        jobs: Those of pages that are drawn and of missing files are passed over, and those of
             tablesense's own cache: what was unpacked there, a person may clear away.
         linked: Is told which pages have a link, [number of pages].
         advance: Called for each link.
@@ -174,7 +208,7 @@ def _link(jobs: Jobs, linked: NDArray[np.bool_], advance: Callable[[], None]) ->
     own = os.path.join(cache_folder().absolute(), "")
     for job in jobs():
         path = job.page.path
-        if job.page.number is None and path.is_file() and not os.path.abspath(path).startswith(own):
+        if not job.drawn and path.is_file() and not os.path.abspath(path).startswith(own):
             if not link(path, job.target):
                 return False
             linked[job.row] = True

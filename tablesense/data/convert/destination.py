@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,16 @@ DRAFT = ".convert.part"
 Plan = dict[str, str | int]
 
 
-def claim(folder: Path, source: Path, plan: Plan, places: Sequence[str], force: bool) -> bool:
+def claim(folder: Path, source: Path, plan: Plan, places: Mapping[str, Sequence[str]], force: bool) -> bool:
     """Make a folder the destination of a conversion.
 
     Args:
         folder: May be missing, empty, or an earlier conversion.
         source: The data set that is converted.
         plan: What is converted, and how; a conversion goes on only where nothing of it changed.
-        places: What earlier conversions may have written into the folder.
-        force: Remove an earlier conversion that is finished or has another plan. What no
-            conversion has written is never removed.
+        places: What a conversion to each layout writes into the folder.
+        force: Remove an earlier conversion that is finished or has another plan: the places of its own
+            layout, with all that is in them. What lies beside those is never removed.
 
     Returns:
         Whether an interrupted conversion goes on.
@@ -52,7 +52,9 @@ def claim(folder: Path, source: Path, plan: Plan, places: Sequence[str], force: 
         if earlier is not None and not goes_on:
             if not force:
                 raise UserError(_refusal(folder, earlier, plan))
-            for place in (*places, MARK):
+            written = places.get(str(earlier.get("to")), ())
+            _refuse_others(folder, set(places[str(plan["to"])]) - set(written))
+            for place in (*written, MARK):
                 _remove(folder / place)
         _remove(folder / DRAFT)
         (folder / DRAFT).mkdir(parents=True)
@@ -92,6 +94,17 @@ def _refusal(folder: Path, earlier: dict[str, Any], plan: Plan) -> str:
         f"{folder} holds another conversion ({words or 'of other pages'}): name another folder, or "
         "replace it with --force"
     )
+
+
+def _refuse_others(folder: Path, places: set[str]) -> None:
+    """Refuse what lies in places that the earlier conversion has not written."""
+    # The names as listed: where case does not count, what is now "annotations" is no other's "Annotations".
+    others = sorted(places & {entry.name for entry in folder.iterdir()})
+    if others:
+        raise UserError(
+            f"{folder} holds {', '.join(others)}, which no conversion has written: name another folder, or "
+            "move them away"
+        )
 
 
 def _remove(place: Path) -> None:

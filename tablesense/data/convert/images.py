@@ -1,4 +1,4 @@
-"""The image files of a converted data set: linked, copied, or drawn from PDFs and TIFFs."""
+"""The image files of a converted data set: linked, copied, or drawn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from PIL import Image, ImageChops
 
-from tablesense.data.folder import image_size
+from tablesense.data.decode import displayed_size
+from tablesense.data.folder import IMAGE_SUFFIXES, image_size
 from tablesense.data.page import Page
 from tablesense.data.processes import in_processes
 from tablesense.errors import UserError
@@ -35,12 +36,14 @@ class Job:
         split: Of the page.
         page: The page.
         target: The file; where it exists, it is complete.
+        drawn: Whether the page is decoded and saved anew; else its file is linked or copied.
     """
 
     row: int
     split: str
     page: Page
     target: Path
+    drawn: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,32 @@ class Made:
     size: tuple[int, int] = (0, 0)
     fault: str = ""
     coarser: bool = False
+
+
+def is_drawn(page: Page, sizes: bool) -> bool:
+    """Whether a page's own file cannot be the image file of the new data set.
+
+    That is a file of several pages, or one that readers of folders do not know by its suffix.
+
+    Args:
+        page: Of the source.
+        sizes: Whether the new data set says the size of the picture that boxes are given in. If it does not,
+            a photo that was annotated before it was turned upright is drawn too, as it was annotated.
+    """
+    return (
+        page.number is not None
+        or page.path.suffix.lower() not in IMAGE_SUFFIXES
+        or not (sizes or _is_annotated_as_displayed(page))
+    )
+
+
+def _is_annotated_as_displayed(page: Page) -> bool:
+    """False where the truth is of an upright page and the picture of a broad one, or the other way round."""
+    try:
+        width, height = displayed_size(page.path)
+    except (OSError, ValueError):  # what is missing is counted when it is copied, what is damaged when drawn
+        return not page.path.is_file()
+    return (width - height) * (page.size[0] - page.size[1]) >= 0
 
 
 def link(source: Path, target: Path) -> bool:
@@ -86,7 +115,7 @@ def _way(start: Path, end: Path) -> str:
 def make_images(
     jobs: Iterable[Job], draft: Path, dpi: int, format: Format, workers: int
 ) -> Generator[Made, None, None]:
-    """Copy image files and draw pages of PDFs and TIFFs, in `workers` processes.
+    """Copy image files and draw what is to be drawn, in `workers` processes.
 
     Args:
         jobs: Taken as they are needed.
@@ -112,9 +141,7 @@ def make_images(
 def _make(jobs: list[Job], draft: Path, dpi: int, format: Format) -> list[Made]:
     part = draft / str(os.getpid())
     try:
-        return [
-            _copy(job, part) if job.page.number is None else _draw(job, part, dpi, format) for job in jobs
-        ]
+        return [_draw(job, part, dpi, format) if job.drawn else _copy(job, part) for job in jobs]
     except OSError as error:
         raise UserError(f"{jobs[0].target.parent} cannot be written: {error.strerror or error}") from error
 
@@ -134,6 +161,8 @@ def _draw(job: Job, part: Path, dpi: int, format: Format) -> Made:
     longest = ceil(max(page.size) * dpi / 72 - 1e-6) if page.path.suffix.lower() == ".pdf" else None
     if job.target.exists():
         size = image_size(job.target)
+    elif not page.path.is_file():
+        return _failed(job, "missing")
     else:
         try:
             image = _grey(page.open(longest))

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from tablesense.data.table import PageTable
 
 FOLDERS = 3
 """How many folders a name has at most; those that need more get a number of their path instead."""
+LONGEST = 240
+"""The most bytes of a name: file systems take 255, the page's number and the suffix included."""
 
 # Lists of files have one a line, split at blanks; a name that starts with a dot is hidden.
 _UNSAFE = re.compile(r"^\.|[\s/\\:*?\"<>|\x00-\x1f\x7f\ud800-\udfff]")
@@ -23,18 +26,23 @@ _UNSAFE = re.compile(r"^\.|[\s/\\:*?\"<>|\x00-\x1f\x7f\ud800-\udfff]")
 def output_stem(page: Page, folders: int = 0) -> str:
     """The name of a page's image file, without its suffix: the source's stem, and the page's number.
 
+    A name that would be too long is cut, and ends with a number of the source's path.
+
     Args:
         page: Of the source.
         folders: How many of the folders that it lies in stand in front.
     """
     stem = page.path.stem
-    if folders > FOLDERS:
-        path = os.fsencode(page.path)
-        words = [stem, hashlib.blake2b(path, digest_size=5).hexdigest()]
-    else:
-        words = [*page.path.parts[-1 - folders : -1], stem]
+    words = [stem, _digest(page.path)] if folders > FOLDERS else [*page.path.parts[-1 - folders : -1], stem]
     name = _UNSAFE.sub("_", "_".join(words))
+    if len(name.encode()) > LONGEST:
+        end = f"_{_digest(page.path)}"
+        name = name.encode()[: LONGEST - len(end)].decode(errors="ignore") + end  # of whole characters
     return name if page.number is None else f"{name}_page{page.number + 1:04d}"
+
+
+def _digest(path: Path) -> str:
+    return hashlib.blake2b(os.fsencode(path), digest_size=5).hexdigest()
 
 
 def name_depths(splits: Mapping[str, PageTable]) -> dict[str, NDArray[np.int8]]:

@@ -13,7 +13,8 @@ from tablesense.data.convert.layouts import LAYOUTS
 from tablesense.data.reading import FORMATS
 
 DESCRIPTION = """\
-Write a data set of any layout that tablesense reads in another one, with all its boxes, classes and splits.
+Write a data set of any layout that tablesense reads in another one, with all its boxes, their classes and its
+splits. Classes without a box are left out, and ids are given anew, in the order of the names.
 
   tablesense data convert icdar2013 icdar2013_coco --to coco
   tablesense data convert my_pages my_pages_yolo --to yolo --images copy
@@ -24,7 +25,9 @@ Write a data set of any layout that tablesense reads in another one, with all it
 
 Image files are linked, so that nothing lies on the disk twice: the links are relative, and lead on while
 both folders keep their places. Pages of PDFs and of TIFFs with several are drawn, in grey where they have no
-colour. What was interrupted goes on with the same command. DST must be new, empty, or an earlier conversion.
+colour; so are images with an unusual suffix, such as .jfif, and, for yolo, photos that were annotated before
+they were turned upright. What was interrupted goes on with the same command. DST must be new, empty, or an
+earlier conversion.
 """
 
 
