@@ -71,6 +71,7 @@ class RunReport(Callback):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._validated = False
 
     @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -99,28 +100,36 @@ class RunReport(Callback):
                 trainer.precision,
             )
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Nothing is known of this epoch yet."""
+        self._validated = False
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The figures of the validation are this epoch's."""
+        self._validated = True
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """One line of the epoch's figures."""
         # On every process: reading a metric may bring it together from all of them.
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        figures = "  ".join(f"{name} {metrics[name]:.3f}" for name in METRICS if name in metrics)
+        names = [name for name in METRICS if self._validated or name.startswith("train/")]
+        figures = "  ".join(f"{name} {metrics[name]:.3f}" for name in names if name in metrics)
+        most = trainer.max_epochs or -1
         if trainer.is_global_zero:
-            print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {figures}", flush=True)
+            print(f"epoch {trainer.current_epoch + 1}{f'/{most}' * (most > 0)}  {figures}", flush=True)
 
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Name the best checkpoint and what there is to look at, and say what comes next."""
         best = self.folder / "checkpoints" / "best.ckpt"
         score = getattr(trainer.checkpoint_callback, "best_model_score", None)
-        if trainer.interrupted:
-            self._how_to_go_on()
-        elif best.is_file():
+        if best.is_file():
             print(f"best val/f1 {float(score or 0):.3f}: {best}")
             self._what_to_look_at()
             print(f"next: {self._tablesense('test', best)}", flush=True)
         else:
             self._what_to_look_at()
-            if trainer.checkpoint_callback is not None:
+            if trainer.checkpoint_callback and not trainer.fast_dev_run:  # type: ignore[attr-defined]
                 print("no val/f1 was defined, so there is no best checkpoint", flush=True)
 
     @rank_zero_only

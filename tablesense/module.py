@@ -139,6 +139,12 @@ class TableDETRModule(Detector, LightningModule):
         """Score one batch; `found` is what `postprocess` made of it."""
         return self._evaluate(batch, "test")
 
+    def on_validation_epoch_start(self) -> None:
+        """Forget the figures of the last validation: one that is not defined in this one would stay."""
+        known = self.trainer.callback_metrics
+        for name in [name for name in known if name.startswith("val/")]:
+            del known[name]
+
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the epoch."""
         self._log_metrics("val")
@@ -253,11 +259,8 @@ class TableDETRModule(Detector, LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out where the first weights came from: a checkpoint holds all of its own."""
-        detr = checkpoint["hyper_parameters"]["detr"]
-        checkpoint["hyper_parameters"] = {
-            **checkpoint["hyper_parameters"],
-            "detr": {**detr, "backbone_weights": None, "pretrained": None},
-        }
+        detr = checkpoint["hyper_parameters"]["detr"] | {"backbone_weights": None, "pretrained": None}
+        checkpoint["hyper_parameters"] = {**checkpoint["hyper_parameters"], "detr": detr}
         checkpoint["network"] = {"detr": detr, "class_names": list(self.class_names)}
 
 

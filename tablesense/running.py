@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import yaml
 from jsonargparse import Namespace
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import Logger, WandbLogger
@@ -224,14 +224,17 @@ class TableCLI(LightningCLI):
         trial = Trial.from_environment()
         given = _given_folder(trainer["default_root_dir"])
         folder = given or new_run_folder(settings, trial)
-        callbacks = [
-            *(trainer["callbacks"] or []),
+        callbacks: list[Callback] = []
+        if trainer["enable_checkpointing"] is not False:
+            # The monitored one comes first: it is the trainer's `checkpoint_callback`.
+            callbacks = [BestCheckpoint(folder / "checkpoints"), last_checkpoint(folder / "checkpoints")]
+        callbacks += [
+            *_listed(trainer["callbacks"]),
             ExperimentLogger(settings, folder, settings.name, self._resolved()),
             RunReport(folder),
         ]
-        if trainer["enable_checkpointing"] is not False:
-            # The monitored one comes first: it is the trainer's `checkpoint_callback`.
-            callbacks += [BestCheckpoint(folder / "checkpoints"), last_checkpoint(folder / "checkpoints")]
+        if trainer["fast_dev_run"] and trial is None:  # Lightning tells no logger then
+            settings = replace(settings, wandb="off")
         try:
             if trainer["logger"] is not False:
                 kwargs["logger"] = self._loggers(trainer["logger"], settings, folder, trial)
@@ -246,7 +249,7 @@ class TableCLI(LightningCLI):
         self, given: Any, settings: LoggingConfig, folder: Path, trial: Trial | None
     ) -> list[Logger]:
         """The run's own loggers, and those of the configuration, None, True, a logger or several."""
-        own: list[Logger] = [] if given in (None, True) else given if isinstance(given, list) else [given]
+        own: list[Logger] = [] if given is True else _listed(given)
         if trial is None and any(isinstance(logger, WandbLogger) for logger in own):
             settings = replace(settings, wandb="off")  # a process has one run there
         return [*build_loggers(settings, folder, trial, self._goes_on), *own]
@@ -263,6 +266,11 @@ class TableCLI(LightningCLI):
         config: dict[str, Any] = yaml.safe_load(text)
         config.pop("config", None)
         return config
+
+
+def _listed(given: Any) -> list[Any]:
+    """None, one or several, as a list."""
+    return given if isinstance(given, list) else [] if given is None else [given]
 
 
 def _given_folder(folder: str | None) -> Path | None:

@@ -221,6 +221,23 @@ def test_two_different_accumulations_are_refused(tmp_path: Path, pages: Syntheti
         trainer(tmp_path, accumulate_grad_batches=4).fit(module, data(pages))
 
 
+def test_a_checkpoint_does_not_tell_where_its_first_weights_came_from(
+    tmp_path: Path, pages: SyntheticConfig
+) -> None:
+    run = trainer(tmp_path, max_steps=1, logger=False)
+    run.fit(small(), data(pages))
+    run.save_checkpoint(tmp_path / "first.ckpt")
+    module = small(detr=replace(SMALL, pretrained=str(tmp_path / "first.ckpt")))
+    run = trainer(tmp_path, max_steps=1, logger=False)
+    run.fit(module, data(pages))
+    run.save_checkpoint(tmp_path / "second.ckpt")
+    assert module.config.pretrained
+    assert "first.ckpt" not in str(
+        torch.load(tmp_path / "second.ckpt", weights_only=True) | {"state_dict": {}}
+    )
+    TableDETRModule.load_from_checkpoint(tmp_path / "second.ckpt")
+
+
 def test_the_average_of_the_weights_is_what_is_saved(tmp_path: Path, pages: SyntheticConfig) -> None:
     module = small(training=TrainingConfig(ema_decay=0.9, lr=1e-2, warmup_epochs=0))
     run = trainer(tmp_path, max_epochs=1)
@@ -347,6 +364,42 @@ def test_freed_memory_is_kept_where_it_is_trained_on_the_cpu(
     module._trainer = SimpleNamespace(strategy=strategy, accumulate_grad_batches=1)
     module.setup("fit")
     assert len(calls) == times
+
+
+def test_a_line_has_the_figures_of_its_epoch_alone(
+    tmp_path: Path,
+    pages: SyntheticConfig,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Validated in every second epoch; in the fourth nothing is found, so that precision is not defined."""
+    module = small(score_threshold=0.001)
+    postprocess = module.postprocess
+
+    def found(outputs: dict[str, Any], sizes: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+        gone = module.current_epoch > 1
+        return [page | {"scores": page["scores"] * (not gone)} for page in postprocess(outputs, sizes)]
+
+    monkeypatch.setattr(module, "postprocess", found)
+    options = {"max_epochs": -1, "max_steps": 4, "limit_train_batches": 1, "check_val_every_n_epoch": 2}
+    run = trainer(tmp_path, callbacks=[RunReport(tmp_path), BestCheckpoint(tmp_path)], **options)
+    run.fit(module, data(pages))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+    figures = [line.split("  ")[1:] for line in lines]
+    assert [line.split("  ")[0] for line in lines] == ["epoch 1", "epoch 2", "epoch 3", "epoch 4"]
+    assert [len(some) for some in figures] == [1, 7, 1, 6]
+    assert not [figure for figure in figures[3] if figure.startswith("val/precision")]
+    assert "val/precision" not in run.callback_metrics
+
+
+def test_a_fast_dev_run_is_not_said_to_lack_a_score(
+    tmp_path: Path, pages: SyntheticConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    callbacks = [RunReport(tmp_path), BestCheckpoint(tmp_path)]
+    trainer(tmp_path, callbacks=callbacks, fast_dev_run=True).fit(small(), data(pages))
+    said = capsys.readouterr().out
+    assert "epoch 1/1" in said
+    assert "no val/f1 was defined" not in said
 
 
 @pytest.mark.parametrize(

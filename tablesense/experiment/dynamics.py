@@ -70,11 +70,10 @@ class Dynamics:
         for name, norm in norms.items():
             self._norms.setdefault(name, _Norm()).add(norm)
 
-    def end(self, now: float, optimizer: Optimizer, processes: int = 1) -> dict[str, float]:
+    def end(self, optimizer: Optimizer, processes: int = 1) -> dict[str, float]:
         """The epoch's figures, under their names in the log.
 
         Args:
-            now: The time.
             optimizer: Whose rates are read.
             processes: How many take part; each knows its own images only.
 
@@ -97,7 +96,7 @@ class Dynamics:
             values["train/step_time"] = self._step_time / self._batches
             values["train/data_share"] = self._data_time / seconds
             values["train/images_per_second"] = processes * self._images / seconds
-        values["train/memory_gb"] = _memory()
+        values["train/memory_gb"] = _memory(optimizer.param_groups[0]["params"][0].device)
         return values
 
 
@@ -157,10 +156,10 @@ def _key(group: str) -> str:
     return group.replace(" ", "_")
 
 
-def _memory() -> float:
-    """The most memory that was taken so far, in GB: of the GPU where there is one, else of this process."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 1e9
+def _memory(device: torch.device) -> float:
+    """The most memory that was taken so far, in GB: of the GPU that is trained on, else of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
     try:
         from resource import RUSAGE_SELF, getrusage
     except ImportError:  # Windows

@@ -27,7 +27,7 @@ from tablesense.files import write_json
 FOLDER = "evaluation"
 
 LOWEST = 0.05
-"""Finds with a lower score are not kept: they change no curve that a person looks at."""
+"""Finds with a lower score that do not count are not kept: they change no curve that a person looks at."""
 
 Which = Literal["best", "last"]
 
@@ -44,7 +44,7 @@ class ScoredPage:
         ruled: Whether each table has ruling lines.
         found: The finds, float64 [finds, 4] xyxy, best first.
         found_labels: Their classes, [finds].
-        scores: Their scores, float32 [finds], `LOWEST` to 1.
+        scores: Their scores, float32 [finds], `LOWEST` to 1, or from the lowest that counts.
         found_ruled: Whether there are ruling lines in each find that counts.
         source: The data set that it comes from.
         picture: The page as an image file, where one was kept.
@@ -94,7 +94,7 @@ def look(
     for image, mask, target, finds, index in zip(
         pixels, masks, batch["targets"], predictions, batch["indices"], strict=True
     ):
-        keep = finds["scores"] >= LOWEST
+        keep = finds["scores"] >= min(LOWEST, score_threshold)
         boxes, scores = finds["boxes"][keep].cpu(), finds["scores"][keep].cpu()
         seen = torch.tensor([int(mask[0].sum()), int(mask[:, 0].sum())])  # width, height without padding
         grey = image[:, : seen[1], : seen[0]].float().mean(0).numpy()

@@ -75,13 +75,21 @@ class Shown:
 
 
 def fixed_pages(runs: Sequence[Run]) -> list[list[Shown]]:
-    """The pages that are shown whatever is found on them: for each page one entry a run that has it."""
-    pages: dict[str, list[Shown]] = {}
+    """The pages that are shown whatever is found on them: for each page one entry a run that has it.
+
+    A name says little, such as page_1.png in two folders: a run's pages are each one of their own, and the
+    same as another run's where source, size, tables and place among such pages are the same too.
+    """
+    pages: dict[tuple[object, ...], list[Shown]] = {}
     for run in runs:
         if run.found:
+            before: Counter[tuple[object, ...]] = Counter()
             for i, page in enumerate(run.found.pages):
+                alike = page.name, page.source, page.size, str(page.boxes.tolist())
+                before[alike] += 1
                 if page.fixed and page.picture:
-                    pages.setdefault(page.name, []).append(_shown(run, run.found, i, page.picture))
+                    row = pages.setdefault((*alike, before[alike]), [])
+                    row.append(_shown(run, run.found, i, page.picture))
     return sorted(pages.values(), key=lambda shown: -len(shown))[: max(1, PAGES // (2 * len(runs)))]
 
 

@@ -70,13 +70,14 @@ class ExperimentLogger(Callback):
         self._alarms: Alarms | None = None
         self._tracker_id: str | None = None
         self._best_f1 = -inf
+        self._best_is_here = False
 
     # -- the beginning -----------------------------------------------------------------------------
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Forget the training before; what a checkpoint tells of it comes after this."""
         if stage == "fit":
-            self._tracker_id, self._best_f1 = None, -inf
+            self._tracker_id, self._best_f1, self._best_is_here = None, -inf, False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log what is known before the first step."""
@@ -177,14 +178,14 @@ class ExperimentLogger(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what was found in this epoch."""
         self._dynamics.resume(perf_counter())
-        if self._recorder is None or not _counts(trainer):
+        if not _counts(trainer):
             return
         metrics = _finite(trainer.callback_metrics, "val/")
-        epoch = trainer.current_epoch + 1
-        self._recorder.end(epoch, metrics)
-        if metrics.get("val/f1", -inf) > self._best_f1:
-            self._best_f1 = metrics["val/f1"]
-            if trainer.is_global_zero:
+        epoch, f1, best = trainer.current_epoch + 1, metrics.get("val/f1", -inf), self._best_f1
+        self._best_f1, self._best_is_here = max(f1, best), self._best_is_here or f1 >= best
+        if self._recorder:
+            self._recorder.end(epoch, metrics)
+            if f1 > best and trainer.is_global_zero:
                 tracker.show_best(trainer.loggers, epoch, metrics)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -192,7 +193,7 @@ class ExperimentLogger(Callback):
         module: Any = pl_module
         metrics = _finite(trainer.callback_metrics)
         if self.config.log_dynamics:
-            values = self._dynamics.end(perf_counter(), trainer.optimizers[0], trainer.world_size)
+            values = self._dynamics.end(trainer.optimizers[0], trainer.world_size)
             values |= balance(metrics, module.loss_config)
             # The first process speaks for all: what is not defined on one must not keep another waiting.
             pl_module.log_dict(_finite(values), rank_zero_only=True)
@@ -217,7 +218,7 @@ class ExperimentLogger(Callback):
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show where the detector fails, keep the artifacts and write the report."""
-        self._end("interrupted" if trainer.interrupted else "finished")
+        self._end("finished")
         self._show(trainer)
 
     @rank_zero_only
@@ -264,7 +265,7 @@ class ExperimentLogger(Callback):
         if wanted and best and Path(best).is_file():
             info = self._recorder.info.get("best", {}) if self._recorder else {}
             metrics = {"epoch": info["epoch"], **info["metrics"]} if info else {}
-            tracker.log_weights(trainer.loggers, Path(best), self.experiment, metrics)
+            tracker.log_weights(trainer.loggers, Path(best), self.experiment, metrics, self._best_is_here)
 
     # -- going on ----------------------------------------------------------------------------------
 

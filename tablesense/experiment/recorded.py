@@ -218,7 +218,6 @@ def _found(folder: Path, info: dict[str, Any], absent: list[str]) -> Found | Non
     score, iou = float(info.get("score_threshold", 0.5)), float(info.get("iou_threshold", 0.5))
     pages = read_evaluation(folder, there[0])
     last = None
-    epochs = [(info.get(which) or {}).get("epoch") for which in ("best", "last")]
-    if len(there) == 2 and epochs[0] != epochs[1]:
+    if len(there) == 2 and info.get("best") != info.get("last"):
         last = analyse(read_evaluation(folder, "last"), class_names, score, iou)
     return Found(there[0], pages, analyse(pages, class_names, score, iou), last, class_names, score, iou)

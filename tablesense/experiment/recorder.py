@@ -108,10 +108,10 @@ class Recorder:
 
     @property
     def whiches(self) -> list[Which]:
-        """The epochs that differ: the best, and the last where it is another one."""
+        """The validations that differ: the best, and the last where it is another one."""
         if "best" not in self.info:
             return ["last"] if "last" in self.info else []
-        return ["best"] if self.info["best"]["epoch"] == self.info["last"]["epoch"] else ["best", "last"]
+        return ["best"] if self.info["best"] == self.info["last"] else ["best", "last"]
 
     def finish(self) -> dict[Which, tuple[Sequence[ScoredPage], Analysis]]:
         """Analyse the epochs and keep pictures of the pages that are shown of them."""

@@ -206,28 +206,39 @@ def _box(sides: Sequence[float], label: int, scale: tuple[float, float], caption
     return {"position": position, "class_id": label, "box_caption": caption}
 
 
-def log_weights(
-    loggers: Iterable[Logger], checkpoint: Path, experiment: str, metrics: Mapping[str, float]
-) -> None:
-    """Keep the best weights as W&B's artifact `<experiment>_weights`.
+ONLY_TO_GO_ON = (
+    "optimizer_states",
+    "lr_schedulers",
+    "callbacks",
+    "loops",
+    "averaging_state",
+    "current_model_state",
+    "TableDataModule",
+)
+"""What a checkpoint holds that only going on with the training needs."""
 
-    What only going on needs is left out: optimizer, schedule, callbacks.
+
+def log_weights(
+    loggers: Iterable[Logger], checkpoint: Path, experiment: str, metrics: Mapping[str, float], best: bool
+) -> None:
+    """Keep the best weights as W&B's artifact `<experiment>_weights`, less `ONLY_TO_GO_ON`.
 
     Args:
         loggers: Who is told.
         checkpoint: The best one.
         experiment: The experiment's name.
         metrics: The best epoch's, the artifact's metadata.
+        best: Whether the run had no better ones before it was gone on with.
     """
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             kept = torch.load(checkpoint, map_location="cpu", weights_only=True)
-            for name in "optimizer_states", "lr_schedulers", "callbacks", "loops", "averaging_state":
+            for name in ONLY_TO_GO_ON:
                 kept.pop(name, None)
             artifact = _artifact(f"{experiment}_weights", "model", metrics)
             with artifact.new_file("best.ckpt", mode="wb") as file:
                 torch.save(kept, file)
-            logger.experiment.log_artifact(artifact, aliases=["best", "latest"])
+            logger.experiment.log_artifact(artifact, aliases=["best", "latest"] if best else ["latest"])
 
 
 def log_predictions(loggers: Iterable[Logger], folder: Path, experiment: str) -> None:

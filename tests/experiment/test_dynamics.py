@@ -29,7 +29,7 @@ def test_time_is_divided_into_waiting_and_stepping() -> None:
     dynamics.resume(30.0)  # a validation in between is neither
     dynamics.step_begins(31.0)
     dynamics.step_ends(34.0, 4, None)
-    values = dynamics.end(40.0, optimizer(("transformer", 1e-3, None)), processes=2)
+    values = dynamics.end(optimizer(("transformer", 1e-3, None)), processes=2)
     assert values["train/data_time"] == pytest.approx(1)
     assert values["train/step_time"] == pytest.approx(3)
     assert values["train/data_share"] == pytest.approx(0.25)
@@ -46,7 +46,7 @@ def test_gradients_are_measured_by_group_and_together() -> None:
     )
     dynamics.gradients(optimizer(("backbone", 1, [0.0, 1.0]), ("heads and necks", 1, [0.0])))
     dynamics.gradients(optimizer(("backbone", 1, [float("inf"), 1.0]), ("heads and necks", 1, [2.0])))
-    values = dynamics.end(0.0, optimizer(("backbone", 1, None)))
+    values = dynamics.end(optimizer(("backbone", 1, None)))
     assert values["train/grad_norm"] == pytest.approx((5 + 1) / 2)
     assert values["train/grad_norm_max"] == pytest.approx(5)
     assert values["train/grad_norm_backbone"] == pytest.approx(2)
@@ -54,12 +54,18 @@ def test_gradients_are_measured_by_group_and_together() -> None:
     assert "train/grad_norm_frozen" not in values
 
 
+def test_memory_is_that_of_the_device_that_is_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device=None: 0)
+    assert Dynamics().end(optimizer(("backbone", 1, None)))["train/memory_gb"] > 0.05
+
+
 def test_an_epoch_starts_afresh() -> None:
     dynamics = Dynamics()
     dynamics.gradients(optimizer(("backbone", 1, [3.0])))
     dynamics.step_ends(1.0, 4, Matching(torch.tensor([True]), torch.tensor(1), torch.tensor(0.5)))
     dynamics.begin(5.0)
-    values = dynamics.end(6.0, optimizer(("backbone", 1, None)))
+    values = dynamics.end(optimizer(("backbone", 1, None)))
     assert values.keys() == {"train/lr_backbone", "train/memory_gb"}
 
 
@@ -67,7 +73,7 @@ def test_matching_over_batches() -> None:
     dynamics = Dynamics()
     for queries, pairs, iou in ([True, False, False, False], 1, 0.5), ([True, True, False, False], 3, 2.7):
         dynamics.step_ends(0.0, 1, Matching(torch.tensor(queries), torch.tensor(pairs), torch.tensor(iou)))
-    values = dynamics.end(0.0, optimizer(("backbone", 1, None)))
+    values = dynamics.end(optimizer(("backbone", 1, None)))
     assert values["train/queries_matched"] == 0.5
     assert values["train/matched_iou"] == pytest.approx(0.8)
 

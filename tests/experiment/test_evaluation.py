@@ -54,8 +54,8 @@ def finds(index: int) -> dict[str, torch.Tensor]:
     return {"boxes": boxes, "scores": scores, "labels": torch.zeros(3, dtype=torch.long)}
 
 
-def record(folder: Path, pages: list[Page], pictures: int = 4) -> Recorder:
-    recorder = Recorder(folder, ["table"], 0.5, pictures)
+def record(folder: Path, pages: list[Page], pictures: int = 4, score_threshold: float = 0.5) -> Recorder:
+    recorder = Recorder(folder, ["table"], score_threshold, pictures)
     recorder.begin(pages)
     for batch in batches(pages):
         recorder.add(batch, [finds(i) for i in batch["indices"]])
@@ -74,6 +74,13 @@ def test_pages_come_back_with_their_truth_and_finds(tmp_path: Path, pages: list[
         assert torch.equal(scored.scores, kept["scores"][:2])
         assert torch.allclose(scored.found, kept["boxes"][:2].double())
         assert scored.found_labels.tolist() == [0, 0]
+
+
+def test_all_finds_that_count_are_kept(tmp_path: Path, pages: list[Page]) -> None:
+    recorder = record(tmp_path, pages, score_threshold=LOWEST / 5)
+    assert recorder.number == 3 * 20
+    for i, scored in enumerate(read_evaluation(tmp_path, "best")):
+        assert torch.equal(scored.scores, finds(i)["scores"])
 
 
 def test_pycocotools_scores_the_files_as_the_metric_does(tmp_path: Path, pages: list[Page]) -> None:
@@ -108,6 +115,8 @@ def test_a_name_that_is_not_utf_8_can_be_written_wherever_it_is_shown(
 def test_only_a_higher_f1_is_a_new_best_epoch(tmp_path: Path, pages: list[Page]) -> None:
     recorder = record(tmp_path, pages)
     assert recorder.whiches == ["best"]
+    recorder.end(1, {"val/f1": 0.2})  # a second validation of the same epoch
+    assert recorder.whiches == ["best", "last"]
     for epoch, f1 in (2, 0.2), (3, 0.4), (4, 0.4):
         recorder.begin(pages)
         for batch in batches(pages):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from lightning import Trainer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -217,13 +218,24 @@ def test_a_training_that_goes_on_knows_its_best_epoch(
     tmp_path: Path, pages: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[int] = []
+    best: list[bool] = []
     monkeypatch.setattr(
         "tablesense.experiment.tracker.show_best", lambda loggers, epoch, metrics: shown.append(epoch)
     )
-    config = LoggingConfig(report=False)
-    fit(tmp_path / "001", pages, False, config, max_epochs=1).save_checkpoint(tmp_path / "last.ckpt")
+    monkeypatch.setattr("tablesense.experiment.tracker.log_weights", lambda *given: best.append(given[-1]))
+    config, last = LoggingConfig(report=False), tmp_path / "last.ckpt"
+    without = LoggingConfig(report=False, log_evaluation=False)
+    fit(tmp_path / "001", pages, False, config, max_epochs=1).save_checkpoint(last)
     assert shown == [1]
-    fit(tmp_path / "002", pages, False, config, max_epochs=2, ckpt_path=tmp_path / "last.ckpt")
+    fit(tmp_path / "002", pages, False, config, max_epochs=2, ckpt_path=last)
     assert shown == [1]  # nothing is found in either epoch
+    assert best == [True, True]
     fit(tmp_path / "003", pages, False, config, max_epochs=1)
     assert shown == [1, 1]
+    kept = torch.load(last, weights_only=True)
+    kept["callbacks"]["ExperimentLogger"]["best_f1"] = 0.5
+    torch.save(kept, last)
+    for folder, switches in ("004", config), ("005", without):
+        fit(tmp_path / folder, pages, False, switches, max_epochs=2, ckpt_path=last)
+    assert shown == [1, 1]
+    assert best == [True, True, True, False, False]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from written_run import make_run
 
 from tablesense.errors import UserError
 from tablesense.experiment.charts import plot
-from tablesense.experiment.gallery import embed
+from tablesense.experiment.gallery import embed, fixed_pages
 from tablesense.experiment.recorded import read_runs
 from tablesense.experiment.report import write_report
 from tablesense.experiment.summary import differences, duration
@@ -68,6 +69,32 @@ def test_pictures_that_do_not_fit_are_left_out_the_last_first(tmp_path: Path) ->
     assert list(some) == paths[: len(some)]
     assert sum(map(len, some.values())) <= smallest
     assert embed(paths, 10) == {}
+
+
+def test_pages_of_one_name_are_shown_each(tmp_path: Path) -> None:
+    """Two of one source, which differ in nothing that is known, and one of another."""
+    folders = [make_run(tmp_path / "runs" / "detr" / f"00{i}") for i in (1, 2)]
+    for folder in folders:
+        truth = json.loads((folder / "evaluation" / "truth.json").read_text())
+        truth["images"][1] |= {"fixed": True, "source": "mine"}
+        for i, source in (2, "mine"), (3, "another"):
+            truth["images"].append(truth["images"][1] | {"id": i, "source": source})
+        (folder / "evaluation" / "truth.json").write_text(json.dumps(truth))
+    for runs in folders[:1], folders:
+        rows = fixed_pages(read_runs(runs))
+        assert [row[0].name for row in rows] == ["page.jpg", "empty.jpg", "empty.jpg", "empty.jpg"]
+        assert all([shown.run for shown in row] == [f"detr/{run.name}" for run in runs] for row in rows)
+
+
+def test_the_last_of_several_validations_of_an_epoch_is_not_the_best(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    path = folder / "evaluation" / "info.json"
+    info = json.loads(path.read_text())
+    for metrics in info["best"]["metrics"], {"val/f1": 0.4}:
+        path.write_text(json.dumps(info | {"last": info["best"] | {"metrics": metrics}}))
+        (run,) = read_runs([folder])
+        assert run.found
+        assert (run.found.last is None) == (metrics == info["best"]["metrics"])
 
 
 @pytest.mark.parametrize("file", ["config.yaml", "run.json", "data.json", "evaluation/truth.json"])
