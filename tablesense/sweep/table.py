@@ -36,6 +36,8 @@ class Board:
     def __init__(self, sweep: Sweep, study: Study, count: int, jobs: int) -> None:
         self.sweep, self.study, self.count, self.jobs = sweep, study, count, jobs
         self.console = Console(highlight=False, soft_wrap=True)
+        if not self.console.is_terminal:  # in a log file a trial is one line, however long
+            self.console = Console(highlight=False, soft_wrap=True, width=400)
         self._live = (
             Live(console=self.console, auto_refresh=False, transient=True)
             if self.console.is_terminal
@@ -145,7 +147,7 @@ def short(values: Mapping[str, Any]) -> str:
 
 
 def _duration(trial: FrozenTrial) -> str:
-    if trial.datetime_start is None:
+    if trial.datetime_start is None or lost(trial):  # a lost one was found lost any time later
         return ""
     end = trial.datetime_complete or datetime.now()
     return _clock((end - trial.datetime_start).total_seconds())

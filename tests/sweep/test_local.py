@@ -60,6 +60,22 @@ def test_a_sweep_that_goes_on_says_what_there_is(tmp_path: Path, capsys: pytest.
     )
 
 
+def test_in_a_log_a_trial_is_one_line_and_a_lost_one_has_no_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"a_rather_long_name_{i}" for i in range(9)]
+    many = sweep(tmp_path, {"x": {"value": 0.5}} | {name: {"value": 1.0} for name in names})
+    local = LocalSweep(many, 1, tmp_path / "runs")
+    local._lose(local.study.ask(), {"x": 0.5} | dict.fromkeys(names, 1.0))
+    local.run()
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    cells = [[cell.strip() for cell in row.split("│")[1:-1]] for row in rows]
+    assert [row[:2] for row in cells] == [["0", "lost"], ["1", "done"]]
+    assert names[-1] in cells[1][-1]
+    assert cells[0][5] == ""
+    assert cells[1][5].startswith("0:00:0")
+
+
 def test_no_trial_begins_once_one_has_reached_the_target(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
