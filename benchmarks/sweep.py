@@ -1,10 +1,14 @@
 """What an agent adds to each training over `tablesense fit` by itself: W&B's, and that of a local sweep.
 
+W&B's is to be compared with "online", `tablesense fit` that tells the same server of its run; "plain" keeps
+it for `wandb sync`, as trials of a local sweep do.
+
     python benchmarks/sweep.py
 
-A round is the same small training three times: as a command, as the one run of `wandb agent` against the
-tests' server, and as a trial of `tablesense sweep --local`. A training's time is that of its process, from
-its start to its end: what W&B's agent waits between two runs, up to the 5 s of its heartbeat, is not in it.
+A round is the same small training four times: as a command, offline and online, as the one run of
+`wandb agent` against the tests' server, and as a trial of `tablesense sweep --local`. A training's time is
+that of its process, from its start to its end: what W&B's agent waits between two runs, up to the 5 s of its
+heartbeat, is not in it.
 """
 
 from __future__ import annotations
@@ -54,11 +58,12 @@ def main() -> None:
         (folder / "plain").unlink()
         for _ in range(ROUNDS):
             plain(folder)
+            online(folder)
             agent(folder)
             local(folder)
         print(f"{ROUNDS} rounds, {os.cpu_count()} cores: medians, and what each adds to the command")
         first = lasted(folder / "plain")
-        for way in "plain", "agent", "local":
+        for way in "plain", "online", "agent", "local":
             times = lasted(folder / way)
             more = statistics.median(b - a for a, b in zip(first, times, strict=True))
             print(f"{way:6} {statistics.median(times):6.2f} s  {more:+5.2f} s")
@@ -82,6 +87,14 @@ def timed(folder: Path, way: str) -> list[str]:
 def plain(folder: Path) -> None:
     command = [*timed(folder, "plain"), *(f"--{key}={value}" for key, value in VALUES.items())]
     subprocess.run(command, cwd=folder, env=environment(folder), check=True, stdout=subprocess.DEVNULL)
+
+
+def online(folder: Path) -> None:
+    command = [*timed(folder, "online"), *(f"--{key}={value}" for key, value in VALUES.items())]
+    with WandbServer([]) as server:
+        settings = environment(folder) | server.environment(folder) | {"XDG_CACHE_HOME": str(folder)}
+        subprocess.run(command, cwd=folder, env=settings, check=True, stdout=subprocess.DEVNULL)
+        assert server.runs[0].state == "finished"
 
 
 def sweep(folder: Path, way: str) -> Path:
