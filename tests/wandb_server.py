@@ -181,6 +181,10 @@ def run_agents(
 
 class _Http(ThreadingHTTPServer):
     daemon_threads = True
+    # A run ends by sending dozens of files side by side. Connections beyond this number that wait to be
+    # taken are dropped, and tried again after one second, then two: with the library's 5 a run would end
+    # seconds late.
+    request_queue_size = 256
 
     def __init__(self, backend: WandbServer, port: int) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
