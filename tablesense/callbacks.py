@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
+
+from tablesense.precision import cpu_has_bf16
 
 log = logging.getLogger(__name__)
 
@@ -93,10 +93,10 @@ class RunReport(Callback):
             flush=True,
         )
         on_cpu = trainer.strategy.root_device.type == "cpu"
-        if on_cpu and str(trainer.precision).startswith("bf16") and _lacks_bf16():
+        if on_cpu and str(trainer.precision).startswith("bf16") and cpu_has_bf16() is False:
             log.warning(
                 "trainer.precision=%s is slow on this processor, which has no instructions for it: "
-                "trainer.precision=32-true is faster",
+                "leave it out, or take 32-true",
                 trainer.precision,
             )
 
@@ -156,12 +156,6 @@ class RunReport(Callback):
         return _command(
             "tablesense", verb, "--config", self.folder / "config.yaml", "--ckpt_path", checkpoint
         )
-
-
-def _lacks_bf16() -> bool:
-    """Whether this is known to be an x86 processor without instructions for bfloat16."""
-    known: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return known.get("architecture") == "x86_64" and not (known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 def _command(*words: str | Path) -> str:

@@ -28,6 +28,7 @@ from tablesense.experiment.logger import ExperimentLogger
 from tablesense.explain import explain, explain_value
 from tablesense.loggers import LoggingConfig, build_loggers, finish, new_run_folder
 from tablesense.module import TableDETRModule
+from tablesense.precision import fastest_precision
 from tablesense.pretrained import different_network
 from tablesense.training import TrainingConfig
 from tablesense.trial import Trial
@@ -164,6 +165,9 @@ class TableCLI(LightningCLI):
         except argparse.ArgumentError as error:
             known = {action.dest for action in self._subcommand_parsers[args[0]]._actions}
             raise UserError(explain(str(error), known)) from error
+        trainer = self.config[args[0]].trainer
+        if trainer.precision is None and not trainer.plugins:
+            trainer.precision = fastest_precision(trainer.accelerator)  # config.yaml names it
         trial = Trial.from_environment()
         if trial and args[0] == "fit":
             trial.check(dict(self.config.fit.items()))

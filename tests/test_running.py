@@ -23,8 +23,12 @@ class Builder(TableCLI):
 
 
 def built(*options: str) -> Trainer:
+    return build(*options).trainer
+
+
+def build(*options: str) -> TableCLI:
     small = ["--model.detr.hidden_dim=32", "--trainer.accelerator=cpu"]
-    return Builder.from_arguments(["fit", *small, *options]).trainer
+    return Builder.from_arguments(["fit", *small, *options])
 
 
 def test_one_callback_needs_no_list_and_a_checkpoint_of_ones_own_does_not_become_the_best(
@@ -53,3 +57,20 @@ def test_weights_and_biases_is_not_told_of_a_fast_dev_run(
     monkeypatch.setattr("tablesense.running.build_loggers", record)
     built("--logging.wandb=offline", *options)
     assert told == [mode]
+
+
+@pytest.mark.parametrize(("known", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_the_precision_is_what_the_device_is_fast_in_unless_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool, precision: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tablesense.precision.cpu_has_bf16", lambda: known)
+    cli = build("--logging.wandb=off")
+    assert cli.trainer.precision == cli._resolved()["trainer"]["precision"] == precision
+    assert built("--logging.wandb=off", "--trainer.precision=64-true").precision == "64-true"
+
+
+def test_a_plugin_that_brings_a_precision_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = built("--logging.wandb=off", "--trainer.plugins=lightning.pytorch.plugins.DoublePrecision")
+    assert own.precision == "64-true"
