@@ -165,12 +165,12 @@ class TableCLI(LightningCLI):
         except argparse.ArgumentError as error:
             known = {action.dest for action in self._subcommand_parsers[args[0]]._actions}
             raise UserError(explain(str(error), known)) from error
-        trainer = self.config[args[0]].trainer
-        if trainer.precision is None and not trainer.plugins:
-            trainer.precision = fastest_precision(trainer.accelerator)  # config.yaml names it
         trial = Trial.from_environment()
         if trial and args[0] == "fit":
             trial.check(dict(self.config.fit.items()))
+        trainer = self.config[args[0]].trainer
+        if trainer.precision is None and not trainer.plugins:
+            trainer.precision = fastest_precision(trainer.accelerator)  # config.yaml names it
 
     def _parse_ckpt_path(self) -> None:
         """Bring configuration and checkpoint together before anything is built.
